@@ -1,0 +1,80 @@
+//! The one error type of the engine: what failed, where, what was expected, what to do next.
+
+use std::path::{Path, PathBuf};
+
+/// Short form used throughout the crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything that can go wrong between a path on disk and an answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be opened or read.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file was read but does not hold what it must.
+    #[error("{}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, what was expected, what to do.
+        reason: String,
+    },
+    /// A tensor is missing, unexpected, or of another shape or type.
+    #[error("tensor {name:?} in {}: expected {expected}, got {got}", path.display())]
+    Tensor {
+        /// Full name in the checkpoint.
+        name: String,
+        /// The shard or folder.
+        path: PathBuf,
+        /// The expected shape or type.
+        expected: String,
+        /// What is there.
+        got: String,
+    },
+    /// An image cannot be decoded or is outside the limits.
+    #[error("image {name}: {reason}")]
+    Image {
+        /// The path or a label such as `image 2`.
+        name: String,
+        /// What is wrong and which limit applies.
+        reason: String,
+    },
+    /// A request option is out of range or cannot be combined.
+    #[error("{field}: {reason}")]
+    Request {
+        /// The option as the user spells it, for example `keep`.
+        field: &'static str,
+        /// What was expected and what was given.
+        reason: String,
+    },
+    /// The arithmetic backend refused, usually for lack of memory.
+    #[error(transparent)]
+    Backend(#[from] foveate_kernels::Error),
+    /// The request was cancelled between two layers.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl Error {
+    pub(crate) fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Self::Io { path: path.as_ref().to_path_buf(), source }
+    }
+
+    pub(crate) fn malformed(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
+        Self::Malformed { path: path.as_ref().to_path_buf(), reason: reason.into() }
+    }
+
+    pub(crate) fn image(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Image { name: name.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn request(field: &'static str, reason: impl Into<String>) -> Self {
+        Self::Request { field, reason: reason.into() }
+    }
+}

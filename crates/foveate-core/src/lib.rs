@@ -1,0 +1,5 @@
+//! Foveate's engine.
+
+mod error;
+
+pub use error::{Error, Result};
