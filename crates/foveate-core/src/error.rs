@@ -63,18 +63,30 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
-        Self::Io { path: path.as_ref().to_path_buf(), source }
+        Self::Io {
+            path: path.as_ref().to_path_buf(),
+            source,
+        }
     }
 
     pub(crate) fn malformed(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
-        Self::Malformed { path: path.as_ref().to_path_buf(), reason: reason.into() }
+        Self::Malformed {
+            path: path.as_ref().to_path_buf(),
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn image(name: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Image { name: name.into(), reason: reason.into() }
+        Self::Image {
+            name: name.into(),
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn request(field: &'static str, reason: impl Into<String>) -> Self {
-        Self::Request { field, reason: reason.into() }
+        Self::Request {
+            field,
+            reason: reason.into(),
+        }
     }
 }

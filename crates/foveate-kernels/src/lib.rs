@@ -1,25 +1,27 @@
 //! The arithmetic of Foveate behind one [`Backend`] trait.
+//!
+//! Three rules hold for every implementation and are tested:
+//!
+//! 1. **A row's result has the same bits** whatever other rows are in the call, at any number of rows,
+//!    tile size or thread count. Batch ≡ single and any-thread-count determinism follow from it.
+//! 2. **A probe never changes the output bits** of the attention it watches.
+//! 3. **Only [`Backend::weight`], [`Backend::buf`] and [`Backend::resize`] allocate** what outlives a call.
+//!
+//! [`Reference`] is written as plain loops and is the oracle; `Cpu` is the fast one.
 
-/// What a backend may refuse.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// Shapes that do not fit together.
-    #[error("{what}: expected {expected}, got {got}")]
-    Shape {
-        /// The operation and operand.
-        what: &'static str,
-        /// The expected shape.
-        expected: String,
-        /// The given shape.
-        got: String,
-    },
-    /// An allocation that the machine cannot serve.
-    #[error("cannot allocate {bytes} bytes for {what}")]
-    Memory {
-        /// What it was for.
-        what: &'static str,
-        /// How much was asked for.
-        bytes: usize,
-    },
-}
+mod backend;
+
+mod error;
+mod noise;
+mod reference;
+mod tensor;
+
+pub use backend::{
+    Act, Ask, Backend, Guess, Heads, Into, KernelName, Layout, Memory, Norm, NormKind, Pick, Plan,
+    Rank, Rotation, RowMap, Span, Sum,
+};
+
+pub use error::{Error, Result};
+pub use noise::{Noise, uniform};
+pub use reference::Reference;
+pub use tensor::{Dtype, TensorView};

@@ -1,0 +1,327 @@
+//! The few operations that a device implements, and the plain data they take.
+
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::noise::Noise;
+use crate::tensor::TensorView;
+
+/// One device's arithmetic. Rows of activations are f32; weights are whatever [`Backend::weight`] made.
+///
+/// Shapes are written `[rows, width]`. Every operation resizes its output to the rows it writes,
+/// except those with an `at`, which write into rows that exist.
+pub trait Backend: Send + 'static {
+    /// Activations `[rows, width]`, with room for more rows than are in use.
+    type Buf: Send;
+    /// A linear's or table's parameters in the device's own layout and format.
+    type Weight: Send;
+    /// The tables of one step (spans, rotations, asks), made once and used by every layer.
+    type Plan: Send;
+
+    /// `reference`, `cpu`, …
+    fn name(&self) -> &'static str;
+    /// Which kernel serves each operation on this machine.
+    fn kernels(&self) -> Vec<KernelName>;
+
+    /// Packs `parts` (each `[outputs, inputs]`) and the optional biases, one per part.
+    fn weight(
+        &self,
+        parts: &[TensorView<'_>],
+        biases: &[TensorView<'_>],
+        layout: Layout,
+    ) -> Result<Self::Weight>;
+    /// A buffer of `rows` rows of `width` zeros.
+    fn buf(&self, rows: usize, width: usize) -> Result<Self::Buf>;
+    /// Changes the rows in use; grows the memory only when they never fitted before.
+    fn resize(&self, buf: &mut Self::Buf, rows: usize) -> Result<()>;
+    /// The tables of a step.
+    fn plan(&self, plan: &Plan) -> Result<Self::Plan>;
+
+    /// Copies host rows into `out` from row `at` on.
+    fn write(&mut self, rows: &[f32], out: &mut Self::Buf, at: usize) -> Result<()>;
+    /// Copies rows `rows` of `x` to the end of `out`.
+    fn read(&mut self, x: &Self::Buf, rows: Range<usize>, out: &mut Vec<f32>) -> Result<()>;
+
+    /// Looks up `ids` in a [`Layout::Table`] and writes the rows from `at` on.
+    fn embed(
+        &mut self,
+        table: &Self::Weight,
+        ids: &[u32],
+        out: &mut Self::Buf,
+        at: usize,
+    ) -> Result<()>;
+    /// Writes weighted sums of rows of `x` from `at` on: gather, splice, pool, prune, merge, guide.
+    fn combine(
+        &mut self,
+        x: &Self::Buf,
+        map: &RowMap,
+        out: &mut Self::Buf,
+        at: usize,
+    ) -> Result<()>;
+    /// Normalises all rows of `x`, or the listed ones in that order.
+    fn norm(
+        &mut self,
+        x: &Self::Buf,
+        rows: Option<&[u32]>,
+        norm: &Norm<'_, Self::Buf>,
+        out: &mut Self::Buf,
+    ) -> Result<()>;
+    /// `act(x · wᵀ + bias)`, stored or added to `out`; `[rows, inputs] → [rows, outputs]`.
+    ///
+    /// With [`Into::Add`] row `r` of the result goes to row `r` of `out`, which must have these rows.
+    fn linear(
+        &mut self,
+        x: &Self::Buf,
+        w: &Self::Weight,
+        act: Act,
+        into: Into,
+        out: &mut Self::Buf,
+    ) -> Result<()>;
+    /// Attention of `q` `[query rows, heads · dim]` over `kv` `[key rows, 2 · kv_heads · dim]`
+    /// (keys, then values; keys not yet rotated). Softmax runs over each span's whole key range.
+    ///
+    /// With a probe, adds the head-averaged attention mass that the plan asks for to it: a
+    /// `[1, n]` buffer with each [`Ask`]'s block in order.
+    fn attend(
+        &mut self,
+        q: &Self::Buf,
+        kv: &Self::Buf,
+        heads: &Heads,
+        plan: &Self::Plan,
+        probe: Option<&mut Self::Buf>,
+        out: &mut Self::Buf,
+    ) -> Result<()>;
+    /// Head, forbidden ids, noise, argmax and confidence in one; the logits are never stored whole.
+    fn rank(
+        &mut self,
+        x: &Self::Buf,
+        head: &Self::Weight,
+        rank: &Rank<'_>,
+        out: &mut Vec<Guess>,
+    ) -> Result<()>;
+
+    /// Bytes held now.
+    fn memory(&self) -> Memory;
+}
+
+/// The kernel behind one operation, for reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelName {
+    /// The [`Backend`] method.
+    pub operation: &'static str,
+    /// The implementation chosen on this machine, for example `avx2+fma 6x16, f32 panels`.
+    pub kernel: String,
+}
+
+/// What a weight is used for, which decides how it lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Parts stacked along the outputs: `[q; k; v]`.
+    Linear,
+    /// Two parts, gate and up, for [`Act::SwiGlu`]; the linear has as many outputs as one part.
+    Gated,
+    /// Rows to be looked up by id.
+    Table,
+}
+
+/// What [`Backend::linear`] applies to each output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Nothing.
+    None,
+    /// `silu(gate) · up`; needs [`Layout::Gated`].
+    SwiGlu,
+    /// Gaussian error linear unit, tanh form (SigLIP).
+    GeluTanh,
+    /// Gaussian error linear unit, erf form (projector).
+    GeluErf,
+}
+
+/// Where a linear's result goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Into {
+    /// Replaces the output.
+    Store,
+    /// Is added to it (residual stream).
+    Add,
+}
+
+/// A normalisation and its parameters, each `[1, width]`.
+#[derive(Debug)]
+pub struct Norm<'a, Buf> {
+    /// Which formula.
+    pub kind: NormKind,
+    /// Multiplied after normalising.
+    pub scale: &'a Buf,
+    /// Added last ([`NormKind::Layer`] only).
+    pub shift: Option<&'a Buf>,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+/// The two normalisations in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// `x / sqrt(mean(x²) + eps)`.
+    Rms,
+    /// `(x - mean) / sqrt(var + eps)`.
+    Layer,
+}
+
+/// The geometry of an attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads.
+    pub count: usize,
+    /// Key and value heads; query head `h` reads `h / (count / kv_count)`.
+    pub kv_count: usize,
+    /// Width of one head.
+    pub dim: usize,
+}
+
+/// The tables of one step's attention.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Who attends to whom; the query ranges must be disjoint.
+    pub spans: Vec<Span>,
+    /// Rotary positions, or none (vision tower).
+    pub rotation: Option<Rotation>,
+    /// Attention mass to report.
+    pub asks: Vec<Ask>,
+}
+
+/// Query rows that attend to all of a range of key rows. A batch, the views of an image, a prefix
+/// mask and block-causal decoding are all lists of spans.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Rows of `q`.
+    pub queries: Range<usize>,
+    /// Rows of `kv`.
+    pub keys: Range<usize>,
+}
+
+/// Half-split rotary embedding (`NeoX`), with its own position per row.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    /// Base of the frequencies, `theta^(-2j/dim)`.
+    pub theta: f32,
+    /// Head width.
+    pub dim: usize,
+    /// Position of every row of `q`.
+    pub queries: Vec<u32>,
+    /// Position of every row of `kv`.
+    pub keys: Vec<u32>,
+}
+
+/// Attention mass wanted: post-softmax probability, averaged over heads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Rows of `q`, inside one span.
+    pub queries: Range<usize>,
+    /// Rows of `kv`, inside the same span.
+    pub keys: Range<usize>,
+    /// One block of `queries × keys`, or their sum over the queries.
+    pub sum: Sum,
+}
+
+/// How an [`Ask`] is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sum {
+    /// `[queries, keys]`.
+    PerRow,
+    /// `[keys]`, summed over the queries.
+    OverRows,
+}
+
+impl Ask {
+    /// Floats this ask takes in the probe.
+    pub fn len(&self) -> usize {
+        match self.sum {
+            Sum::PerRow => self.queries.len() * self.keys.len(),
+            Sum::OverRows => self.keys.len(),
+        }
+    }
+
+    /// Whether nothing is asked.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Weighted sums of rows in compressed form: output row `i` is
+/// `Σ weight[j] · x[from[j]]` over `j` in `starts[i]..starts[i + 1]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RowMap {
+    /// One more entry than there are output rows.
+    pub starts: Vec<u32>,
+    /// Input rows.
+    pub from: Vec<u32>,
+    /// Their weights.
+    pub weight: Vec<f32>,
+}
+
+impl RowMap {
+    /// Output row `i` is a copy of input row `rows[i]`.
+    pub fn gather(rows: &[u32]) -> Self {
+        Self {
+            starts: (0..=rows.len() as u32).collect(),
+            from: rows.to_vec(),
+            weight: vec![1.0; rows.len()],
+        }
+    }
+
+    /// Number of output rows.
+    pub fn rows(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    /// The `(input row, weight)` pairs of output row `i`.
+    pub fn sources(&self, i: usize) -> impl Iterator<Item = (usize, f32)> {
+        let range = self.starts[i] as usize..self.starts[i + 1] as usize;
+        self.from[range.clone()]
+            .iter()
+            .map(|&f| f as usize)
+            .zip(self.weight[range].iter().copied())
+    }
+}
+
+/// How to turn final hidden rows into candidate tokens.
+#[derive(Clone, Debug)]
+pub struct Rank<'a> {
+    /// Ids that can be neither chosen nor counted in the softmax.
+    pub forbidden: &'a [u32],
+    /// One per row.
+    pub picks: &'a [Pick<'a>],
+}
+
+/// How one row's candidate is chosen. Its confidence always comes from the noise-free logits.
+#[derive(Clone, Copy, Debug)]
+pub enum Pick<'a> {
+    /// The highest logit; the lowest id among equals.
+    Greedy,
+    /// The highest `exp(logit) / (-ln u)^temperature` (LLaDA's Gumbel form).
+    Gumbel {
+        /// Above zero.
+        temperature: f64,
+        /// The draws `u`.
+        noise: Noise<'a>,
+    },
+}
+
+/// The candidate of one row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Guess {
+    /// The chosen id.
+    pub token: u32,
+    /// Its softmax probability over the allowed ids, accumulated in f64.
+    pub probability: f64,
+}
+
+/// Bytes held by a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Packed weights.
+    pub weights: usize,
+    /// Step buffers at their capacity.
+    pub buffers: usize,
+}
