@@ -1,0 +1,60 @@
+//! The answer in progress: ids that are masked or committed.
+
+/// Response ids. A mask is an id, never a distance between embeddings.
+#[derive(Clone, Debug)]
+pub(crate) struct Canvas {
+    ids: Vec<u32>,
+    mask: u32,
+}
+
+impl Canvas {
+    pub(crate) fn new(length: usize, mask: u32) -> Self {
+        Self {
+            ids: vec![mask; length],
+            mask,
+        }
+    }
+
+    pub(crate) fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    pub(crate) fn is_masked(&self, position: usize) -> bool {
+        self.ids[position] == self.mask
+    }
+
+    /// Masked positions below `end`, ascending.
+    pub(crate) fn masked(&self, end: usize) -> Vec<u32> {
+        (0..end as u32)
+            .filter(|&p| self.is_masked(p as usize))
+            .collect()
+    }
+
+    /// Writes a token. A predicted mask token is legal: the position stays masked.
+    pub(crate) fn commit(&mut self, position: u32, token: u32) {
+        self.ids[position as usize] = token;
+    }
+
+    /// Where `sequence` first occurs.
+    pub(crate) fn find(&self, sequence: &[u32]) -> Option<usize> {
+        if sequence.is_empty() {
+            return None;
+        }
+        self.ids.windows(sequence.len()).position(|w| w == sequence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Canvas;
+
+    #[test]
+    fn a_predicted_mask_stays_masked() {
+        let mut canvas = Canvas::new(3, 9);
+        canvas.commit(0, 5);
+        canvas.commit(1, 9);
+        assert_eq!(canvas.masked(3), [1, 2]);
+        assert_eq!(canvas.find(&[5, 9]), Some(0));
+        assert_eq!(canvas.find(&[]), None);
+    }
+}

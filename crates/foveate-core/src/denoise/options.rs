@@ -1,0 +1,165 @@
+//! What a request may choose about its denoising, and the validated form.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::prune::{PruneSettings, Pruning};
+
+/// How masked positions are ranked for committing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Remasking {
+    /// The candidates of highest probability are committed, the uncertain ones stay masked.
+    #[default]
+    LowConfidence,
+    /// A uniform draw per position.
+    Random,
+}
+
+/// Options of one request. [`Options::default`] is LLaDA-V's document setting (32 tokens, 16 steps).
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Length of the answer canvas, in tokens.
+    pub gen_length: usize,
+    /// Tokens per block; divides `gen_length`.
+    pub block_length: usize,
+    /// Denoising steps over all blocks; a multiple of the number of blocks.
+    pub steps: usize,
+    /// Ranking of positions.
+    pub remasking: Remasking,
+    /// Gumbel temperature; 0 is greedy.
+    pub temperature: f64,
+    /// Classifier-free guidance; 0 is off.
+    pub cfg_scale: f64,
+    /// The answer ends before the first of these.
+    pub stop: Vec<String>,
+    /// Text placed after the answer canvas and visible to all of it.
+    pub generation_suffix: Option<String>,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Visual-token pruning, or none.
+    pub prune: Option<PruneSettings>,
+    /// Draws recorded elsewhere instead of the seed's.
+    pub recorded: Option<Arc<Recorded>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            gen_length: 32,
+            block_length: 32,
+            steps: 16,
+            remasking: Remasking::LowConfidence,
+            temperature: 0.0,
+            cfg_scale: 0.0,
+            stop: vec!["<|eot_id|>".into()],
+            generation_suffix: None,
+            seed: 0,
+            prune: None,
+            recorded: None,
+        }
+    }
+}
+
+/// Draws of a recorded run, per step over the whole answer.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    /// `[steps][response position · vocabulary]` uniform draws of the Gumbel noise.
+    pub gumbel: Vec<Vec<f64>>,
+    /// Columns of one position in `gumbel`.
+    pub vocabulary: usize,
+    /// `[steps][response position]` draws of random remasking.
+    pub confidence: Vec<Vec<f64>>,
+}
+
+/// Options after validation, with text turned into ids.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe {
+    pub(crate) gen_length: usize,
+    pub(crate) block_length: usize,
+    pub(crate) steps_per_block: usize,
+    pub(crate) remasking: Remasking,
+    pub(crate) temperature: f64,
+    pub(crate) cfg_scale: f64,
+    pub(crate) stop: Vec<Vec<u32>>,
+    pub(crate) suffix: Vec<u32>,
+    pub(crate) seed: u64,
+    pub(crate) pruning: Option<Pruning>,
+    pub(crate) recorded: Option<Arc<Recorded>>,
+    pub(crate) mask: u32,
+}
+
+impl Options {
+    /// Checks every number and tokenises the stop strings and the suffix.
+    pub(crate) fn build(
+        &self,
+        mask: u32,
+        layers: usize,
+        encode: impl Fn(&str) -> Result<Vec<u32>>,
+    ) -> Result<Recipe> {
+        let positive = |field, value: usize| {
+            if value == 0 {
+                Err(Error::request(field, "expected at least 1, got 0"))
+            } else {
+                Ok(value)
+            }
+        };
+        let gen_length = positive("gen-length", self.gen_length)?;
+        let block_length = positive("block-length", self.block_length)?;
+        let steps = positive("steps", self.steps)?;
+        if gen_length % block_length != 0 {
+            return Err(Error::request(
+                "block-length",
+                format!("expected a divisor of gen-length ({gen_length}), got {block_length}"),
+            ));
+        }
+        let blocks = gen_length / block_length;
+        if steps % blocks != 0 {
+            return Err(Error::request(
+                "steps",
+                format!("expected a multiple of the {blocks} blocks, got {steps}"),
+            ));
+        }
+        check_scale("temperature", self.temperature)?;
+        check_scale("cfg-scale", self.cfg_scale)?;
+        let stop: Vec<Vec<u32>> = self.stop.iter().map(|s| encode(s)).collect::<Result<_>>()?;
+        if stop.iter().any(Vec::is_empty) {
+            return Err(Error::request("stop", "a stop string is empty"));
+        }
+        let suffix = match &self.generation_suffix {
+            Some(text) => encode(text)?,
+            None => Vec::new(),
+        };
+        if suffix.contains(&mask) {
+            return Err(Error::request(
+                "generation-suffix",
+                "the mask token cannot be given as text",
+            ));
+        }
+        Ok(Recipe {
+            gen_length,
+            block_length,
+            steps_per_block: steps / blocks,
+            remasking: self.remasking,
+            temperature: self.temperature,
+            cfg_scale: self.cfg_scale,
+            stop,
+            suffix,
+            seed: self.seed,
+            pruning: self.prune.as_ref().map(|p| p.build(layers)).transpose()?,
+            recorded: self.recorded.clone(),
+            mask,
+        })
+    }
+}
+
+fn check_scale(field: &'static str, value: f64) -> Result<()> {
+    if value.is_finite() && (0.0..=100.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(Error::request(
+            field,
+            format!("expected a number from 0 to 100, got {value}"),
+        ))
+    }
+}

@@ -1,0 +1,284 @@
+//! The bidirectional decoder that all families share, one layer at a time.
+
+use foveate_kernels::{
+    Act, Ask, Backend, Guess, Heads, Into, Layout, Norm, NormKind, Plan, Rank, RowMap,
+};
+
+use super::{Source, read};
+use crate::error::{Error, Result};
+use crate::tap::{Signal, Tap};
+
+/// Sizes and constants of a decoder.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DecoderShape {
+    /// Width of the residual stream; `heads.count · heads.dim`.
+    pub hidden: usize,
+    /// Transformer layers.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: Heads,
+    /// Width of the gated MLP.
+    pub mlp: usize,
+    /// Ids in use: rows of the embedding and of the head.
+    pub vocabulary: usize,
+    /// Added to the mean square before the root.
+    pub norm_eps: f32,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f32,
+}
+
+/// Names of a decoder's tensors in a checkpoint, without `.weight`; `{i}` stands for the layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DecoderNames {
+    pub(crate) input_norm: &'static str,
+    pub(crate) query: &'static str,
+    pub(crate) key_value: [&'static str; 2],
+    pub(crate) output: &'static str,
+    pub(crate) mlp_norm: &'static str,
+    pub(crate) gate_up: [&'static str; 2],
+    pub(crate) down: &'static str,
+    pub(crate) final_norm: &'static str,
+    pub(crate) head: &'static str,
+}
+
+struct Layer<B: Backend> {
+    input_norm: B::Buf,
+    query: B::Weight,
+    key_value: B::Weight,
+    output: B::Weight,
+    mlp_norm: B::Buf,
+    gate_up: B::Weight,
+    down: B::Weight,
+}
+
+/// The layers, the head and the step buffers, which are allocated once and reused.
+pub(crate) struct Decoder<B: Backend> {
+    shape: DecoderShape,
+    layers: Vec<Layer<B>>,
+    final_norm: B::Buf,
+    head: B::Weight,
+    /// Residual stream, `[rows, hidden]`.
+    x: B::Buf,
+    /// Where a shorter residual stream is gathered.
+    y: B::Buf,
+    /// Normalised rows, then attention output, `[rows, hidden]`.
+    n: B::Buf,
+    /// Queries, `[rows, hidden]`.
+    q: B::Buf,
+    /// Keys and values, `[rows, 2 · kv_heads · dim]`.
+    kv: B::Buf,
+    /// Gated activations, `[rows, mlp]`.
+    act: B::Buf,
+    /// Attention mass, `[1, asked]`.
+    mass: B::Buf,
+    asked: usize,
+    rows: usize,
+    plan: Option<B::Plan>,
+    last_plan: Option<B::Plan>,
+}
+
+impl<B: Backend> Decoder<B> {
+    /// Reads every tensor of the decoder; `stored` is the head's row count in the file.
+    pub(crate) fn load(
+        backend: &mut B,
+        source: &Source<'_>,
+        names: &DecoderNames,
+        shape: DecoderShape,
+        stored: usize,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self> {
+        let DecoderShape {
+            hidden, mlp, heads, ..
+        } = shape;
+        let kv_width = heads.kv_count * heads.dim;
+        // The head first: it is the largest tensor, so its temporary copy never adds to the peak.
+        let head = source.take(&format!("{}.weight", names.head), &[stored, hidden])?;
+        let head = backend.weight(&[head.view()?.head(shape.vocabulary)?], &[], Layout::Linear)?;
+        let mut layers = Vec::with_capacity(shape.layers);
+        for i in 0..shape.layers {
+            progress(i, shape.layers);
+            let name = |pattern: &str| pattern.replace("{i}", &i.to_string());
+            let norm = |backend: &mut B, pattern| {
+                source.vector(backend, &format!("{}.weight", name(pattern)), hidden)
+            };
+            let linear = |backend: &B, names: &[&str], shape: [usize; 2], layout| {
+                let names: Vec<String> = names.iter().map(|n| name(n)).collect();
+                source.linear(backend, &names, &shape, false, layout)
+            };
+            let stacked = Layout::Linear;
+            layers.push(Layer {
+                input_norm: norm(backend, names.input_norm)?,
+                query: linear(backend, &[names.query], [hidden, hidden], stacked)?,
+                key_value: linear(backend, &names.key_value, [kv_width, hidden], stacked)?,
+                output: linear(backend, &[names.output], [hidden, hidden], stacked)?,
+                mlp_norm: norm(backend, names.mlp_norm)?,
+                gate_up: linear(backend, &names.gate_up, [mlp, hidden], Layout::Gated)?,
+                down: linear(backend, &[names.down], [hidden, mlp], stacked)?,
+            });
+        }
+        progress(shape.layers, shape.layers);
+        let final_norm = source.vector(backend, &format!("{}.weight", names.final_norm), hidden)?;
+        Ok(Self {
+            layers,
+            final_norm,
+            head,
+            x: backend.buf(0, hidden)?,
+            y: backend.buf(0, hidden)?,
+            n: backend.buf(0, hidden)?,
+            q: backend.buf(0, hidden)?,
+            kv: backend.buf(0, 2 * kv_width)?,
+            act: backend.buf(0, mlp)?,
+            mass: backend.buf(1, 0)?,
+            asked: 0,
+            rows: 0,
+            plan: None,
+            last_plan: None,
+            shape,
+        })
+    }
+
+    pub(crate) fn shape(&self) -> &DecoderShape {
+        &self.shape
+    }
+
+    /// Rows in the residual stream now.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The residual stream, `[rows, hidden]`.
+    pub(crate) fn hidden(&self) -> &B::Buf {
+        &self.x
+    }
+
+    /// Makes room for `rows` rows and returns the stream to be filled.
+    pub(crate) fn begin(&mut self, backend: &B, rows: usize) -> Result<&mut B::Buf> {
+        self.rows = rows;
+        backend.resize(&mut self.x, rows)?;
+        Ok(&mut self.x)
+    }
+
+    /// Takes the attention tables for the layers that follow and clears the attention mass.
+    pub(crate) fn attention(
+        &mut self,
+        backend: &mut B,
+        all: &Plan,
+        last: Option<&Plan>,
+    ) -> Result<()> {
+        self.plan = Some(backend.plan(all)?);
+        self.last_plan = last.map(|p| backend.plan(p)).transpose()?;
+        let asked = all.asks.iter().map(Ask::len).sum();
+        if asked == self.asked {
+            backend.write(&vec![0.0; asked], &mut self.mass, 0)?;
+        } else {
+            self.mass = backend.buf(1, asked)?;
+            self.asked = asked;
+        }
+        Ok(())
+    }
+
+    /// The attention mass gathered since [`Decoder::attention`], one block per ask.
+    pub(crate) fn mass(&self, backend: &mut B) -> Result<Vec<f32>> {
+        let mut mass = Vec::with_capacity(self.asked);
+        backend.read(&self.mass, 0..1, &mut mass)?;
+        Ok(mass)
+    }
+
+    /// One pre-norm layer: attention, then gated MLP, each added to the stream. With `rows`, all rows
+    /// give keys and values but only these give queries and leave the layer.
+    pub(crate) fn layer(&mut self, backend: &mut B, i: usize, rows: Option<&[u32]>) -> Result<()> {
+        let layer = &self.layers[i];
+        let eps = self.shape.norm_eps;
+        let norm = |scale| Norm {
+            kind: NormKind::Rms,
+            scale,
+            shift: None,
+            eps,
+        };
+        backend.norm(&self.x, None, &norm(&layer.input_norm), &mut self.n)?;
+        backend.linear(
+            &self.n,
+            &layer.key_value,
+            Act::None,
+            Into::Store,
+            &mut self.kv,
+        )?;
+        let plan = match rows {
+            None => self.plan.as_ref(),
+            Some(rows) => {
+                backend.norm(&self.x, Some(rows), &norm(&layer.input_norm), &mut self.n)?;
+                backend.resize(&mut self.y, rows.len())?;
+                backend.combine(&self.x, &RowMap::gather(rows), &mut self.y, 0)?;
+                std::mem::swap(&mut self.x, &mut self.y);
+                self.rows = rows.len();
+                self.last_plan.as_ref()
+            }
+        };
+        let plan = plan.ok_or_else(|| Error::request("layer", "attention tables come first"))?;
+        backend.linear(&self.n, &layer.query, Act::None, Into::Store, &mut self.q)?;
+        let probe = (self.asked > 0).then_some(&mut self.mass);
+        backend.attend(
+            &self.q,
+            &self.kv,
+            &self.shape.heads,
+            plan,
+            probe,
+            &mut self.n,
+        )?;
+        backend.linear(&self.n, &layer.output, Act::None, Into::Add, &mut self.x)?;
+        backend.norm(&self.x, None, &norm(&layer.mlp_norm), &mut self.n)?;
+        backend.linear(
+            &self.n,
+            &layer.gate_up,
+            Act::SwiGlu,
+            Into::Store,
+            &mut self.act,
+        )?;
+        backend.linear(&self.act, &layer.down, Act::None, Into::Add, &mut self.x)?;
+        Ok(())
+    }
+
+    /// Drops every row but these.
+    pub(crate) fn retain(&mut self, backend: &mut B, rows: &[u32]) -> Result<()> {
+        backend.resize(&mut self.y, rows.len())?;
+        backend.combine(&self.x, &RowMap::gather(rows), &mut self.y, 0)?;
+        std::mem::swap(&mut self.x, &mut self.y);
+        self.rows = rows.len();
+        Ok(())
+    }
+
+    /// Final norm, `mix` of the normalised rows (guidance is linear, and so is the head), ranking.
+    pub(crate) fn rank(
+        &mut self,
+        backend: &mut B,
+        mix: &RowMap,
+        rank: &Rank<'_>,
+        tap: &mut dyn Tap,
+    ) -> Result<Vec<Guess>> {
+        let eps = self.shape.norm_eps;
+        let norm = Norm {
+            kind: NormKind::Rms,
+            scale: &self.final_norm,
+            shift: None,
+            eps,
+        };
+        backend.norm(&self.x, None, &norm, &mut self.n)?;
+        read(backend, &self.n, self.rows, Signal::Final, tap)?;
+        backend.resize(&mut self.y, mix.rows())?;
+        backend.combine(&self.n, mix, &mut self.y, 0)?;
+        let mut guesses = Vec::with_capacity(rank.picks.len());
+        backend.rank(&self.y, &self.head, rank, &mut guesses)?;
+        Ok(guesses)
+    }
+
+    /// Logits of rows that `mix` makes of the last ranked ones; for taps only.
+    pub(crate) fn logits(&mut self, backend: &mut B, mix: &RowMap) -> Result<Vec<f32>> {
+        let mut rows = backend.buf(mix.rows(), self.shape.hidden)?;
+        backend.combine(&self.n, mix, &mut rows, 0)?;
+        let mut logits = backend.buf(mix.rows(), self.shape.vocabulary)?;
+        backend.linear(&rows, &self.head, Act::None, Into::Store, &mut logits)?;
+        let mut values = Vec::new();
+        backend.read(&logits, 0..mix.rows(), &mut values)?;
+        Ok(values)
+    }
+}

@@ -1,0 +1,53 @@
+//! Packed input rows: token embeddings and visual features, side by side.
+
+use foveate_kernels::{Backend, Layout};
+
+use super::{Input, Source};
+use crate::error::Result;
+
+/// The token embedding table.
+pub(crate) struct Embedding<B: Backend> {
+    table: B::Weight,
+    hidden: usize,
+}
+
+impl<B: Backend> Embedding<B> {
+    /// Reads the first `vocabulary` rows of `name`, stored as `[stored, hidden]`.
+    pub(crate) fn load(
+        backend: &B,
+        source: &Source<'_>,
+        name: &str,
+        [stored, hidden]: [usize; 2],
+        vocabulary: usize,
+    ) -> Result<Self> {
+        let tensor = source.take(name, &[stored, hidden])?;
+        let table = tensor.view()?.head(vocabulary)?;
+        Ok(Self {
+            table: backend.weight(&[table], &[], Layout::Table)?,
+            hidden,
+        })
+    }
+
+    /// Writes all inputs, in order, from row 0 on.
+    pub(crate) fn fill(
+        &self,
+        backend: &mut B,
+        inputs: &[Input<'_>],
+        out: &mut B::Buf,
+    ) -> Result<()> {
+        let mut at = 0;
+        for input in inputs {
+            match input {
+                Input::Tokens(ids) => {
+                    backend.embed(&self.table, ids, out, at)?;
+                    at += ids.len();
+                }
+                Input::Features(rows) => {
+                    backend.write(rows, out, at)?;
+                    at += rows.len() / self.hidden;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,31 @@
+//! LLaDA-FastV: drop visual tokens in the middle of the first denoising step, and for good.
+
+use super::{Moment, Pruner, Queries, Visual, Watch};
+
+/// Structured pruning inside the first step.
+///
+/// *Keeps* the tokens with the highest attention at one middle-to-late layer · *When* after that layer
+/// of step 1, from here on; every later step runs all layers on the survivors · *Cost* one probe at one
+/// layer, and it shortens the first step too · *Source* arXiv 2601.20168.
+#[derive(Clone, Copy, Debug)]
+pub struct LladaFastV {
+    pub(super) layer: usize,
+    pub(super) queries: Queries,
+}
+
+impl Pruner for LladaFastV {
+    fn moment(&self) -> Moment {
+        Moment::AfterLayerOnce(self.layer)
+    }
+
+    fn watch(&self) -> Option<Watch> {
+        Some(Watch {
+            queries: self.queries,
+            layer: Some(self.layer),
+        })
+    }
+
+    fn score(&self, image: &Visual<'_>, _quota: usize) -> Vec<f32> {
+        image.attention.unwrap_or_default().to_vec()
+    }
+}

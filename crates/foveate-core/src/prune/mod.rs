@@ -1,0 +1,96 @@
+//! Pruning: a strategy chooses visual tokens; the base owns quotas, guards, compaction and reporting.
+
+mod fastv;
+mod kept;
+mod llada_fastv;
+mod random;
+mod redvtp;
+mod settings;
+mod uniform;
+
+use std::fmt::Debug;
+
+pub use fastv::FastV;
+pub use kept::Kept;
+pub use llada_fastv::LladaFastV;
+pub use random::Random;
+pub use redvtp::RedVtp;
+pub use settings::{METHODS, Method, Positions, PruneSettings, Pruning, Queries};
+pub use uniform::Uniform;
+
+/// When visual tokens leave. Layers and denoising steps count from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Moment {
+    /// Before the first layer of the first step ever sees them; from here on.
+    BeforeDecoder,
+    /// At the output of `layer` in denoising step 1; from here on.
+    AfterLayerOnce(usize),
+    /// At the output of `layer` in every pass; early layers read every token again at the next step.
+    AfterLayerEveryPass(usize),
+    /// After the commits of denoising step `0`; from here on.
+    AfterStep(usize),
+}
+
+/// The attention that a strategy needs: post-softmax mass on visual tokens, averaged over heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Whose attention counts.
+    pub queries: Queries,
+    /// One layer, or the mean over all.
+    pub layer: Option<usize>,
+}
+
+/// What a strategy sees of one image.
+#[derive(Clone, Copy, Debug)]
+pub struct Visual<'a> {
+    /// Index of the image in the request.
+    pub image: usize,
+    /// Visual tokens of this image still in the sequence (newline tokens included).
+    pub tokens: usize,
+    /// Mean attention each token received from the watched queries, if the strategy asked for it.
+    pub attention: Option<&'a [f32]>,
+    /// The request's seed.
+    pub seed: u64,
+}
+
+/// A choice of visual tokens. Strategies choose; [`Kept`] checks; the sequence acts.
+pub trait Pruner: Debug + Send + Sync {
+    /// When tokens leave.
+    fn moment(&self) -> Moment;
+    /// Which attention is needed before that.
+    fn watch(&self) -> Option<Watch>;
+    /// One score per token of this image; the highest `quota` survive.
+    fn score(&self, image: &Visual<'_>, quota: usize) -> Vec<f32>;
+}
+
+/// What happened to one image's visual tokens.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Pruned {
+    /// Index of the image in the request.
+    pub image: usize,
+    /// Tokens before.
+    pub of: usize,
+    /// Surviving tokens, ascending, as indices into the tokens the image began with.
+    pub kept: Vec<u32>,
+    /// The score of each of the `of` tokens.
+    pub scores: Vec<f32>,
+}
+
+/// Tokens that survive of `tokens`: `max(1, floor(tokens · keep))` with the product in f64.
+pub fn quota(tokens: usize, keep: f64) -> usize {
+    ((tokens as f64 * keep) as usize).clamp(1, tokens.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quota;
+
+    #[test]
+    fn quotas_truncate_in_f64_and_never_reach_zero() {
+        assert_eq!(quota(90, 0.7), 62);
+        assert_eq!(quota(150, 1.0 - 0.9), 14);
+        assert_eq!(quota(10, 0.01), 1);
+        assert_eq!(quota(7, 1.0), 7);
+    }
+}

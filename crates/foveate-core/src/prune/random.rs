@@ -1,0 +1,31 @@
+//! Random: the control that every scoring strategy must beat.
+
+use foveate_kernels::uniform;
+
+use super::{Moment, Pruner, Visual, Watch};
+
+/// A seeded random subset.
+///
+/// *Keeps* tokens drawn without replacement from the request's seed and the image's index ·
+/// *When* before the decoder unless told otherwise · *Cost* none · *Source* control of arXiv 2511.12428.
+#[derive(Clone, Copy, Debug)]
+pub struct Random {
+    pub(super) moment: Moment,
+}
+
+impl Pruner for Random {
+    fn moment(&self) -> Moment {
+        self.moment
+    }
+
+    fn watch(&self) -> Option<Watch> {
+        None
+    }
+
+    fn score(&self, image: &Visual<'_>, _quota: usize) -> Vec<f32> {
+        let stream = image.image as u32;
+        (0..image.tokens as u32)
+            .map(|t| uniform(image.seed, u32::MAX, stream, t) as f32)
+            .collect()
+    }
+}
