@@ -8,16 +8,6 @@ mod denoise;
 mod engine;
 mod error;
 pub mod image;
-mod models;
-mod network;
-mod pass;
-mod prompt;
-mod prune;
-mod sequence;
-mod tap;
-mod template;
-mod tokenizer;
-mod visual;
 
 pub use checkpoint::{Checkpoint, EmbeddedFiles, Environment, resolve};
 pub use config::GenerationDefaults;
@@ -26,13 +16,4 @@ pub use denoise::{
 };
 pub use engine::{Engine, OnLayer, Progress, Request};
 pub use error::{Error, Result};
-pub use models::{ModelCard, NamedShape, SHAPES};
-pub use network::{DecoderShape, VisionShape};
-pub use prompt::{Message, PromptToken, Role, ThinkMode};
-pub use prune::{
-    FastV, Kept, LladaFastV, METHODS, Method, Moment, Positions, PruneSettings, Pruned, Pruner,
-    Pruning, Queries, Random, RedVtp, Uniform, Visual, Watch,
-};
-pub use tap::{NoTap, Signal, Tap};
-pub use tokenizer::{SpecialIds, SpecialText, Tokenizer};
-pub use visual::VisualTokens;
+pub use image::{DecodeLimits, Orientation, Picture, TilingConfig, TokenLayout, Views};

@@ -14,7 +14,7 @@ pub(super) enum Grey16 {
 
 /// Which rule a file's grey samples follow, from the colour type byte of a PNG header: 0 is grey
 /// without alpha, even where a transparent level makes the decoder report an alpha channel.
-pub(super) fn grey_is_clipped(format: ImageFormat, bytes: &[u8]) -> Grey16 {
+pub(super) fn grey16_rule(format: ImageFormat, bytes: &[u8]) -> Grey16 {
     /// Signature 8, chunk length 4, chunk name 4, width 4, height 4, bit depth 1.
     const COLOUR_TYPE_BYTE: usize = 25;
     if format == ImageFormat::Png && bytes.get(COLOUR_TYPE_BYTE) == Some(&0) {

@@ -4,7 +4,7 @@
 //! lossless `WebP` give Pillow 10.3.0's bytes exactly (`tests/data/make_colour_modes.py`).
 //!
 //! JPEG decoders may differ: the standard leaves open how the inverse DCT rounds and how halved
-//! chroma is upsampled. Against Pillow 10.3.0 (libjpeg-turbo 6.2 interface), 400 x 300 pictures,
+//! chroma is upsampled. Against Pillow 10.3.0 (libjpeg-turbo 3.0.2), 400 x 300 pictures,
 //! one smooth and one with drawn edges and text, at qualities 50, 75, 90, 95 and 100; levels of 255:
 //!
 //! | chroma | samples that differ | mean difference | largest |
@@ -200,13 +200,14 @@ fn decode_known(
     let mut samples = vec![0; sample_bytes as usize];
     decoder.read_image(&mut samples).map_err(refuse)?;
 
-    let rgb = colour::to_rgb(samples, colour_type, colour::grey_is_clipped(format, bytes))
-        .ok_or_else(|| {
+    let rgb = colour::to_rgb(samples, colour_type, colour::grey16_rule(format, bytes)).ok_or_else(
+        || {
             Error::image(
                 name,
                 format!("{colour_type:?} samples; re-save it as 8-bit RGB"),
             )
-        })?;
+        },
+    )?;
     let picture = Picture::new(name, width, height, rgb)?;
     match turn {
         Orientation::Apply => upright(name, picture, orientation),

@@ -120,10 +120,11 @@ pub fn layout(width: u32, height: u32, config: &TilingConfig) -> Result<TokenLay
     Ok(builder.layout)
 }
 
-/// PyTorch's bilinear resizing of a `rows x cols` map, `align_corners=False`, no antialiasing;
+/// `PyTorch`'s bilinear resizing of a `(rows, cols)` map, `align_corners=False`, no antialias;
 /// inputs and outputs row by row.
 ///
-/// Positions are f32 as in PyTorch; products of two weights differ from its nested sums by 1e-7.
+/// Positions are f32 as in `PyTorch`; products of two weights differ from its nested
+/// sums by 1e-7.
 ///
 /// ```
 /// let halves = foveate_core::image::bilinear((1, 4), (1, 2));
@@ -287,12 +288,12 @@ impl Builder {
         for row in 0..rows {
             for col in 0..cols {
                 let mut sources = Vec::with_capacity(4);
-                for (cell, share) in shrunk.row(row * cols + col) {
+                for (cell, part) in shrunk.row(row * cols + col) {
                     let map_row = window.row + cell as usize / window.cols;
                     let map_col = window.col + cell as usize % window.cols;
                     let view = 1 + map_row / self.side * grid_cols + map_col / self.side;
                     let token = self.token(view, map_row % self.side, map_col % self.side);
-                    sources.extend(token.map(|(from, weight)| (from, share * weight)));
+                    sources.extend(token.map(|(from, weight)| (from, part * weight)));
                 }
                 let down = share(window.row, row, window.rows, rows);
                 let across = share(window.col, col, window.cols, cols);

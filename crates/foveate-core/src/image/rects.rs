@@ -18,6 +18,7 @@ pub struct PixelRect {
 
 /// How one axis of a canvas of views shows one axis of the picture.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "the unit belongs in the name")]
 pub(super) struct Placement {
     /// Picture pixels along this axis.
     pub(super) picture_px: f64,
