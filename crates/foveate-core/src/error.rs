@@ -37,6 +37,16 @@ pub enum Error {
         /// What is there.
         got: String,
     },
+    /// A model name is neither a folder nor a snapshot in the Hugging Face cache.
+    #[error("model {model:?} not found; looked in {}; {next}", list(tried))]
+    ModelNotFound {
+        /// What was asked for.
+        model: String,
+        /// Every place that was looked at, in order.
+        tried: Vec<PathBuf>,
+        /// How to get the model.
+        next: String,
+    },
     /// An image cannot be decoded or is outside the limits.
     #[error("image {name}: {reason}")]
     Image {
@@ -63,18 +73,49 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
-        Self::Io { path: path.as_ref().to_path_buf(), source }
+        Self::Io {
+            path: path.as_ref().to_path_buf(),
+            source,
+        }
     }
 
     pub(crate) fn malformed(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
-        Self::Malformed { path: path.as_ref().to_path_buf(), reason: reason.into() }
+        Self::Malformed {
+            path: path.as_ref().to_path_buf(),
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn tensor(
+        name: impl Into<String>,
+        path: impl AsRef<Path>,
+        expected: impl Into<String>,
+        got: impl Into<String>,
+    ) -> Self {
+        Self::Tensor {
+            name: name.into(),
+            path: path.as_ref().to_path_buf(),
+            expected: expected.into(),
+            got: got.into(),
+        }
     }
 
     pub(crate) fn image(name: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Image { name: name.into(), reason: reason.into() }
+        Self::Image {
+            name: name.into(),
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn request(field: &'static str, reason: impl Into<String>) -> Self {
-        Self::Request { field, reason: reason.into() }
+        Self::Request {
+            field,
+            reason: reason.into(),
+        }
     }
+}
+
+fn list(places: &[PathBuf]) -> String {
+    let places: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
+    places.join(", ")
 }
