@@ -4,16 +4,19 @@
 
 mod checkpoint;
 mod config;
-mod denoise;
-mod engine;
 mod error;
-pub mod image;
+mod prompt;
+mod template;
+mod tokenizer;
 
-pub use checkpoint::{Checkpoint, EmbeddedFiles, Environment, resolve};
-pub use config::GenerationDefaults;
-pub use denoise::{
-    Cancel, Commit, Denoiser, FinishReason, Options, Outcome, PhaseTimes, Recorded, Remasking, Step,
+pub use checkpoint::{Checkpoint, Dtype, EmbeddedFiles, Environment, TensorRef, resolve};
+pub use config::{
+    GenerationDefaults, Identity, LanguageConfig, LladaVConfig, MultimodalConfig, VisionConfig,
+    VisionTower,
 };
-pub use engine::{Engine, OnLayer, Progress, Request};
 pub use error::{Error, Result};
-pub use image::{DecodeLimits, Orientation, Picture, TilingConfig, TokenLayout, Views};
+pub use prompt::{
+    LLAVA_SYSTEM_PROMPT, Message, Prompt, PromptBuilder, PromptToken, Role, ThinkMode,
+};
+pub use template::Template;
+pub use tokenizer::{SpecialIds, SpecialText, Tokenizer};

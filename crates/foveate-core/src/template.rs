@@ -127,9 +127,9 @@ impl Template {
         String::from_utf8(text.0).map_err(|error| Error::request("messages", error.to_string()))
     }
 
-    /// Whether the template itself contains a character.
-    pub(crate) fn contains(&self, character: char) -> bool {
-        self.source.contains(character)
+    /// The template as it was given.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
     }
 }
 

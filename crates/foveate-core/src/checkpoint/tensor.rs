@@ -67,10 +67,12 @@ impl<'a> TensorRef<'a> {
 
     /// The stored bytes of some rows; empty for rows outside the tensor.
     pub fn row_bytes(&self, rows: Range<usize>) -> &'a [u8] {
-        let width = self.row_len() * self.dtype.bytes();
-        self.bytes
-            .get(rows.start * width..rows.end * width)
-            .unwrap_or_default()
+        let width = self.row_len().saturating_mul(self.dtype.bytes());
+        let (start, end) = (
+            rows.start.saturating_mul(width),
+            rows.end.saturating_mul(width),
+        );
+        self.bytes.get(start..end).unwrap_or_default()
     }
 
     /// All numbers, widened exactly.
