@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use foveate_kernels::{Backend, KernelName, Memory, RowMap};
+use foveate_kernels::{Backend, KernelName, Memory};
 
 use crate::checkpoint::{Checkpoint, Environment};
 use crate::denoise::{Denoiser, Options, PhaseTimes, Step};
@@ -120,15 +120,7 @@ impl Engine {
         if tap.wants(Signal::Pixels) {
             tap.take(Signal::Pixels, views.pixels.clone());
         }
-        let features = self.network().encode(
-            &views,
-            &RowMap {
-                starts: layout.sources.starts,
-                from: layout.sources.from,
-                weight: layout.sources.weight,
-            },
-            tap,
-        )?;
+        let features = self.network().encode(&views, &layout.sources, tap)?;
         Ok(Arc::new(VisualTokens {
             features,
             rects: layout.rects,

@@ -4,19 +4,42 @@
 
 mod checkpoint;
 mod config;
+mod denoise;
+mod engine;
 mod error;
+pub mod image;
+mod models;
+mod network;
+mod pass;
 mod prompt;
+mod prune;
+mod sequence;
+mod tap;
 mod template;
 mod tokenizer;
+mod visual;
 
-pub use checkpoint::{Checkpoint, Dtype, EmbeddedFiles, Environment, TensorRef, resolve};
+pub use checkpoint::{Checkpoint, EmbeddedFiles, Environment, TensorRef, resolve};
 pub use config::{
     GenerationDefaults, Identity, LanguageConfig, LladaVConfig, MultimodalConfig, VisionConfig,
     VisionTower,
 };
+pub use denoise::{
+    Cancel, Commit, Denoiser, FinishReason, Options, Outcome, PhaseTimes, Recorded, Remasking, Step,
+};
+pub use engine::{Engine, OnLayer, Progress, Request};
 pub use error::{Error, Result};
+pub use image::{DecodeLimits, Orientation, Picture, TilingConfig, TokenLayout, Views};
+pub use models::{ModelCard, NamedShape, SHAPES, card};
+pub use network::{DecoderShape, VisionShape};
 pub use prompt::{
     LLAVA_SYSTEM_PROMPT, Message, Prompt, PromptBuilder, PromptToken, Role, ThinkMode,
 };
+pub use prune::{
+    FastV, Kept, LladaFastV, METHODS, Method, Moment, Positions, PruneSettings, Pruned, Pruner,
+    Pruning, Queries, Random, RedVtp, Uniform, Visual, Watch, quota,
+};
+pub use tap::{NoTap, Signal, Tap};
 pub use template::Template;
 pub use tokenizer::{SpecialIds, SpecialText, Tokenizer};
+pub use visual::VisualTokens;

@@ -27,8 +27,9 @@ struct Watcher {
     layer: Option<usize>,
     /// Per image: mass gathered, `[queries, tokens]` for masked queries, else `[tokens]`.
     mass: Vec<Vec<f32>>,
-    /// Rows and layers that the sums run over.
+    /// Layers in the sums so far.
     layers: usize,
+    /// Query rows of each layer.
     rows: usize,
 }
 
@@ -137,7 +138,7 @@ impl Pass {
         mut watch: impl FnMut(usize),
     ) -> Result<Leaving> {
         let layers = network.shape().layers;
-        let mut planned = None;
+        let mut planned: Option<(usize, Vec<usize>)> = None;
         let mut leaving = Leaving::default();
         for layer in 0..layers {
             self.drop_cancelled(denoisers, network)?;
@@ -150,19 +151,23 @@ impl Pass {
                 leaving = self.leaving(denoisers, layer, tap);
             }
             let active = self.active(layer);
-            let key = (self.rows(), active.clone());
-            if last || planned.as_ref() != Some(&key) {
+            let key = Some((self.rows(), active.clone()));
+            if last || planned != key {
                 self.plan(network, &active, last.then_some(&leaving))?;
-                planned = Some(key);
+                planned = key;
             }
             for lane in &self.lanes {
                 self.accounts[lane.owner].rows_computed += lane.sequence.rows().len();
             }
             network.layer(layer, last.then_some(leaving.rows.as_slice()), tap)?;
+            for &watcher in &active {
+                self.watchers[watcher].layers += 1;
+            }
             self.tap_attention(network, &active, layer, tap)?;
-            // The mass is read once, when the set of watchers is about to change.
-            if !active.is_empty() && (last || self.active(layer + 1) != active) {
-                self.gather(network, &active, layer)?;
+            // Tables are replaced, and the mass with them, when the watchers change and before the last
+            // layer: the mass is read once, just before.
+            if last || layer + 2 == layers || self.active(layer + 1) != active {
+                self.gather(network, &active)?;
                 planned = None;
             }
             if !last && self.cut(denoisers, network, layer + 1)? {
@@ -364,13 +369,15 @@ impl Pass {
     }
 
     /// Adds the mass that the backend gathered to the active watchers.
-    fn gather(&mut self, network: &mut dyn Network, active: &[usize], layer: usize) -> Result<()> {
+    fn gather(&mut self, network: &mut dyn Network, active: &[usize]) -> Result<()> {
+        if active.is_empty() {
+            return Ok(());
+        }
         let mass = network.mass()?;
         let mut at = 0;
         for &w in active {
             let asks = self.asks(w);
             let watcher = &mut self.watchers[w];
-            watcher.layers += watcher.layer.map_or(layer + 1 - watcher.layers, |_| 1);
             for (image, ask) in asks.iter().enumerate() {
                 watcher.rows = ask.queries.len();
                 let block = &mass[at..at + ask.len()];
@@ -404,15 +411,18 @@ impl Pass {
                     image,
                 };
                 if tap.wants(signal) {
-                    blocks.push((signal, at..at + ask.len()));
+                    blocks.push((signal, w, image, at..at + ask.len()));
                 }
                 at += ask.len();
             }
         }
         if !blocks.is_empty() {
             let mass = network.mass()?;
-            for (signal, range) in blocks {
-                tap.take(signal, mass[range].to_vec());
+            for (signal, watcher, image, range) in blocks {
+                let earlier = &self.watchers[watcher].mass[image];
+                let now = mass[range].iter().enumerate();
+                let sum = now.map(|(i, m)| m + earlier.get(i).copied().unwrap_or(0.0));
+                tap.take(signal, sum.collect());
             }
         }
         Ok(())

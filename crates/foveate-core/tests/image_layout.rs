@@ -129,7 +129,7 @@ fn a_token_knows_its_pixels_through_squash_letter_box_and_tile() {
     // Tiles: 768 x 576 at row 96 of 768 x 768; map row 7 starts at canvas row 98. The second tile
     // starts at canvas column 384, which is picture column 320.
     assert_eq!(
-        tokens.sources.row(729).collect::<Vec<_>>(),
+        tokens.sources.sources(729).collect::<Vec<_>>(),
         [(729 + 7 * 27, 1.0)]
     );
     let scale = 640.0 / 768.0;
@@ -211,10 +211,10 @@ proptest! {
         prop_assert_eq!(tokens.newline_row, found.views * config.patches_per_view());
         prop_assert_eq!(*tokens.sources.starts.last().unwrap() as usize, tokens.sources.from.len());
         for token in 0..tokens.tokens {
-            let total: f32 = tokens.sources.row(token).map(|(_, weight)| weight).sum();
+            let total: f32 = tokens.sources.sources(token).map(|(_, weight)| weight).sum();
             prop_assert!((total - 1.0).abs() < 1e-5, "token {}: weights sum to {}", token, total);
             prop_assert!(
-                tokens.sources.row(token).all(|(from, _)| from as usize <= tokens.newline_row)
+                tokens.sources.sources(token).all(|(from, _)| from as usize <= tokens.newline_row)
             );
             if let Some(rect) = tokens.rects[token] {
                 prop_assert!(!tokens.is_newline(token));

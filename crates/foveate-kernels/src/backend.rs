@@ -261,6 +261,31 @@ pub struct RowMap {
 }
 
 impl RowMap {
+    /// No output rows yet, room for `rows`.
+    pub fn with_capacity(rows: usize) -> Self {
+        let mut starts = Vec::with_capacity(rows + 1);
+        starts.push(0);
+        Self {
+            starts,
+            from: Vec::with_capacity(rows),
+            weight: Vec::with_capacity(rows),
+        }
+    }
+
+    /// Appends an output row made of `(input row, weight)` pairs.
+    pub fn push(&mut self, sources: impl IntoIterator<Item = (usize, f32)>) {
+        for (from, weight) in sources {
+            self.from.push(from as u32);
+            self.weight.push(weight);
+        }
+        self.starts.push(self.from.len() as u32);
+    }
+
+    /// Every input row, once.
+    pub fn identity(rows: usize) -> Self {
+        Self::gather(&(0..rows as u32).collect::<Vec<_>>())
+    }
+
     /// Output row `i` is a copy of input row `rows[i]`.
     pub fn gather(rows: &[u32]) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The oracle: every operation as plain loops, one row at a time, no reordering.
+//! The oracle: every operation as plain loops, one row at a time, sums in f64, stored as f32.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -52,8 +52,8 @@ impl Matrix {
     }
 
     fn dot(&self, r: usize, x: &[f32]) -> f32 {
-        let sum: f32 = self.row(r).iter().zip(x).map(|(w, x)| w * x).sum();
-        sum + self.bias.get(r).copied().unwrap_or(0.0)
+        let sum = dot(self.row(r), x) + f64::from(self.bias.get(r).copied().unwrap_or(0.0));
+        sum as f32
     }
 }
 
@@ -271,11 +271,8 @@ impl Backend for Reference {
                     .collect();
                 for r in span.queries.clone() {
                     let query = rotated(q.row(r), head, position(|p| &p.queries, r));
-                    let weights = softmax(
-                        keys.iter()
-                            .map(|k| scale * k.iter().zip(&query).map(|(a, b)| a * b).sum::<f32>())
-                            .collect(),
-                    );
+                    let weights =
+                        softmax(keys.iter().map(|k| scale * dot(k, &query) as f32).collect());
                     let target = &mut out.row_mut(r)[head * heads.dim..(head + 1) * heads.dim];
                     target.fill(0.0);
                     for (weight, key) in weights.iter().zip(span.keys.clone()) {
@@ -334,17 +331,26 @@ impl Backend for Reference {
     }
 }
 
+/// The inner product, in f64.
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| f64::from(*a) * f64::from(*b))
+        .sum()
+}
+
 fn normalise(x: &[f32], norm: &Norm<'_, Rows>, out: &mut [f32]) {
-    let n = x.len() as f32;
+    let mean_of =
+        |f: &dyn Fn(f64) -> f64| x.iter().map(|&v| f(f64::from(v))).sum::<f64>() / x.len() as f64;
     let mean = match norm.kind {
         NormKind::Rms => 0.0,
-        NormKind::Layer => x.iter().sum::<f32>() / n,
+        NormKind::Layer => mean_of(&|v| v),
     };
-    let variance = x.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>() / n;
-    let inverse = 1.0 / (variance + norm.eps).sqrt();
-    for (i, (o, v)) in out.iter_mut().zip(x).enumerate() {
+    let variance = mean_of(&|v| (v - mean) * (v - mean));
+    let inverse = 1.0 / (variance + f64::from(norm.eps)).sqrt();
+    for (i, (o, &v)) in out.iter_mut().zip(x).enumerate() {
         let shift = norm.shift.map_or(0.0, |s| s.data[i]);
-        *o = (v - mean) * inverse * norm.scale.data[i] + shift;
+        *o = ((f64::from(v) - mean) * inverse) as f32 * norm.scale.data[i] + shift;
     }
 }
 
@@ -370,9 +376,9 @@ fn softmax(mut scores: Vec<f32>) -> Vec<f32> {
     for s in &mut scores {
         *s = (*s - max).exp();
     }
-    let sum: f32 = scores.iter().sum();
+    let sum: f64 = scores.iter().map(|&s| f64::from(s)).sum();
     for s in &mut scores {
-        *s /= sum;
+        *s = (f64::from(*s) / sum) as f32;
     }
     scores
 }

@@ -12,7 +12,8 @@ pub(crate) use resolve::cached;
 pub use resolve::{Environment, resolve};
 pub use source::EmbeddedFiles;
 pub(crate) use source::read_small;
-pub use tensor::{Dtype, TensorRef};
+pub use tensor::TensorRef;
+use tensor::dtype;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -192,7 +193,7 @@ impl Checkpoint {
 
     fn view<'a>(&'a self, name: &'a str, entry: &'a Entry) -> Result<TensorRef<'a>> {
         let shard = &self.shards[entry.shard];
-        let Some(dtype) = Dtype::from_safetensors(entry.dtype) else {
+        let Some(dtype) = dtype(entry.dtype) else {
             let got = format!("{:?}", entry.dtype);
             return Err(Error::tensor(name, &shard.path, "F32, F16 or BF16", got));
         };

@@ -9,6 +9,5 @@ mod step;
 
 pub(crate) use canvas::Canvas;
 pub use denoiser::{Cancel, Denoiser, FinishReason, Outcome};
-pub(crate) use options::Recipe;
 pub use options::{Options, Recorded, Remasking};
 pub use step::{Commit, PhaseTimes, Step};

@@ -4,65 +4,12 @@
 //! one sparse table of weights stands for them. A backend applies it in a single pass, and overlay
 //! and pruning read the same rectangles.
 
+use foveate_kernels::RowMap;
+
 use super::geometry::{AspectMode, Geometry, MapWindow, Pooling, TilingConfig, geometry};
 use super::rects::{PixelRect, Placement, TokenGrid};
 use super::views::Fitted;
 use crate::Result;
-
-/// Sparse rows: output `i` is the sum of `weight[k]` times input `from[k]` over
-/// `k` in `starts[i]..starts[i + 1]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RowMap {
-    /// `[outputs + 1]`, ascending, from 0.
-    pub starts: Vec<u32>,
-    /// Input rows.
-    pub from: Vec<u32>,
-    /// Their weights; they sum to 1 per output.
-    pub weight: Vec<f32>,
-}
-
-impl RowMap {
-    /// No outputs yet, room for `outputs`.
-    fn with_capacity(outputs: usize) -> Self {
-        let mut starts = Vec::with_capacity(outputs + 1);
-        starts.push(0);
-        Self {
-            starts,
-            from: Vec::with_capacity(outputs),
-            weight: Vec::with_capacity(outputs),
-        }
-    }
-
-    fn identity(rows: usize) -> Self {
-        Self {
-            starts: (0..=rows as u32).collect(),
-            from: (0..rows as u32).collect(),
-            weight: vec![1.0; rows],
-        }
-    }
-
-    /// Outputs.
-    pub fn rows(&self) -> usize {
-        self.starts.len().saturating_sub(1)
-    }
-
-    /// Inputs and weights of one output.
-    pub fn row(&self, output: usize) -> impl Iterator<Item = (u32, f32)> {
-        let span = self.starts[output] as usize..self.starts[output + 1] as usize;
-        self.from[span.clone()]
-            .iter()
-            .copied()
-            .zip(self.weight[span].iter().copied())
-    }
-
-    fn push(&mut self, sources: impl IntoIterator<Item = (usize, f32)>) {
-        for (from, weight) in sources {
-            self.from.push(from as u32);
-            self.weight.push(weight);
-        }
-        self.starts.push(self.from.len() as u32);
-    }
-}
 
 /// The visual tokens of one picture, in prompt order.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,8 +32,8 @@ impl TokenLayout {
     /// Whether a token is a newline.
     pub fn is_newline(&self, token: usize) -> bool {
         self.sources
-            .row(token)
-            .any(|(from, _)| from as usize == self.newline_row)
+            .sources(token)
+            .any(|(from, _)| from == self.newline_row)
     }
 }
 
@@ -266,8 +213,8 @@ impl Builder {
     fn token(&self, view: usize, row: usize, col: usize) -> impl Iterator<Item = (usize, f32)> {
         let patches = self.patches;
         self.pooled
-            .row(row * self.side + col)
-            .map(move |(patch, weight)| (view * patches + patch as usize, weight))
+            .sources(row * self.side + col)
+            .map(move |(patch, weight)| (view * patches + patch, weight))
     }
 
     fn push_view(&mut self, index: usize, view: View, placement: (Placement, Placement)) {
@@ -288,9 +235,9 @@ impl Builder {
         for row in 0..rows {
             for col in 0..cols {
                 let mut sources = Vec::with_capacity(4);
-                for (cell, part) in shrunk.row(row * cols + col) {
-                    let map_row = window.row + cell as usize / window.cols;
-                    let map_col = window.col + cell as usize % window.cols;
+                for (cell, part) in shrunk.sources(row * cols + col) {
+                    let map_row = window.row + cell / window.cols;
+                    let map_col = window.col + cell % window.cols;
                     let view = 1 + map_row / self.side * grid_cols + map_col / self.side;
                     let token = self.token(view, map_row % self.side, map_col % self.side);
                     sources.extend(token.map(|(from, weight)| (from, part * weight)));
@@ -324,7 +271,7 @@ mod tests {
     fn bilinear_weights_are_those_of_pytorch() {
         // By hand: output i lies at (i + 0.5) * 27 / 14 - 0.5.
         let pooled = bilinear((1, 27), (1, 14));
-        let row = |output| pooled.row(output).collect::<Vec<_>>();
+        let row = |output| pooled.sources(output).collect::<Vec<_>>();
         let close = |row: Vec<(u32, f32)>, expected: &[(u32, f32)]| {
             row.len() == expected.len()
                 && row

@@ -22,7 +22,7 @@ pub use decode::{DecodeLimits, Orientation, Picture, decode_bytes, decode_file};
 pub use geometry::{
     AspectMode, Geometry, MapWindow, MergeType, OneView, Pooling, TilingConfig, geometry,
 };
-pub use layout::{RowMap, TokenLayout, bilinear, layout};
+pub use layout::{TokenLayout, bilinear, layout};
 pub use pinpoints::{parse_pinpoints, select_best_resolution};
 pub use rects::PixelRect;
 pub use resize::resize;

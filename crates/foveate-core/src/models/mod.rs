@@ -64,6 +64,11 @@ pub(crate) fn open(checkpoint: &Checkpoint, environment: &Environment) -> Result
     }
 }
 
+/// Sizes, tiling and defaults of a checkpoint, without reading a weight.
+pub fn card(checkpoint: &Checkpoint, environment: &Environment) -> Result<ModelCard> {
+    Ok(open(checkpoint, environment)?.card().clone())
+}
+
 /// The network of `card`'s family.
 pub(crate) fn build<B: Backend>(
     backend: B,

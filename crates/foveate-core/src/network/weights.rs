@@ -46,13 +46,8 @@ impl Source<'_> {
         match self {
             Self::Checkpoint(checkpoint) => {
                 let tensor = checkpoint.take(name, shape)?;
-                let dtype = match tensor.dtype {
-                    crate::checkpoint::Dtype::F32 => Dtype::F32,
-                    crate::checkpoint::Dtype::F16 => Dtype::F16,
-                    crate::checkpoint::Dtype::Bf16 => Dtype::Bf16,
-                };
                 Ok(Tensor {
-                    dtype,
+                    dtype: tensor.dtype,
                     rows,
                     cols,
                     bytes: Cow::Borrowed(tensor.bytes),

@@ -1,0 +1,284 @@
+//! A golden case on disk: settings in `manifest.json`, tensors in `tensors.safetensors`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use foveate_core::{Method, Options, PruneSettings, Queries, Recorded, Remasking};
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+
+/// Settings and tensors of one case.
+pub struct Manifest {
+    folder: PathBuf,
+    json: Value,
+    tensors: Vec<u8>,
+}
+
+impl Manifest {
+    /// Reads the folder.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let file = folder.join("manifest.json");
+        let text =
+            std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let json = serde_json::from_slice(&text)
+            .with_context(|| format!("{} is not JSON", file.display()))?;
+        let file = folder.join("tensors.safetensors");
+        let tensors =
+            std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        SafeTensors::deserialize(&tensors)
+            .map_err(|e| anyhow!("{} is not a safetensors file: {e}", file.display()))?;
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            json,
+            tensors,
+        })
+    }
+
+    /// What of this case is not built yet.
+    pub fn unsupported(&self) -> Option<String> {
+        match self.text("family") {
+            Some("llada-v") | None => {}
+            Some(family) => return Some(format!("family {family} is not built yet")),
+        }
+        let cached = |key: &str| !self.json[key].is_null();
+        if cached("cache") || cached("dllm_cache") {
+            return Some("caches are not built yet".into());
+        }
+        None
+    }
+
+    /// Whether only pixels are compared.
+    pub fn is_preprocessing(&self) -> bool {
+        self.text("kind")
+            .is_some_and(|k| k.starts_with("preprocessing"))
+    }
+
+    /// Differs from the reference on purpose: its pruning window is wrong for several images.
+    pub fn wrong_window(&self) -> bool {
+        self.images().len() > 1 && !self.json["pruning"].is_null()
+    }
+
+    /// The checkpoint's folder, a sibling of the cases.
+    pub fn checkpoint(&self) -> Result<PathBuf> {
+        let name = self
+            .text("checkpoint")
+            .context("manifest: no \"checkpoint\"")?;
+        let root = self.folder.parent().unwrap_or(Path::new("."));
+        Ok(root.join("checkpoints").join(name))
+    }
+
+    /// Image files in order.
+    pub fn images(&self) -> Vec<PathBuf> {
+        (0..)
+            .map(|i| self.folder.join(format!("image_{i}.png")))
+            .take_while(|p| p.is_file())
+            .collect()
+    }
+
+    /// The question.
+    pub fn question(&self) -> Result<&str> {
+        self.text("question").context("manifest: no \"question\"")
+    }
+
+    /// The decoded answer, special tokens kept.
+    pub fn output_text(&self) -> Option<&str> {
+        self.text("output_text")
+    }
+
+    /// Generation options as the reference was called.
+    pub fn options(&self) -> Result<Options> {
+        let args = &self.json["generate_args"];
+        let known = [
+            "steps",
+            "gen_length",
+            "block_length",
+            "temperature",
+            "cfg_scale",
+            "remasking",
+            "stopping_criteria",
+            "generation_suffix",
+        ];
+        if let Some(unknown) = args
+            .as_object()
+            .and_then(|o| o.keys().find(|k| !known.contains(&k.as_str())))
+        {
+            bail!("generate_args.{unknown}: this setting is not known");
+        }
+        let count = |key: &str, default: usize| -> Result<usize> {
+            match &args[key] {
+                Value::Null => Ok(default),
+                value => Ok(value
+                    .as_u64()
+                    .with_context(|| format!("generate_args.{key}: not a count"))?
+                    as usize),
+            }
+        };
+        let gen_length = count("gen_length", 128)?;
+        let remasking = match args["remasking"].as_str() {
+            None | Some("low_confidence") => Remasking::LowConfidence,
+            Some("random") => Remasking::Random,
+            Some(other) => bail!("generate_args.remasking: {other} is not built yet"),
+        };
+        let stop = args["stopping_criteria"].as_array().into_iter().flatten();
+        Ok(Options {
+            gen_length,
+            block_length: count("block_length", gen_length)?,
+            steps: count("steps", 128)?,
+            remasking,
+            temperature: args["temperature"].as_f64().unwrap_or(0.0),
+            cfg_scale: args["cfg_scale"].as_f64().unwrap_or(0.0),
+            stop: stop.filter_map(|s| s.as_str().map(String::from)).collect(),
+            generation_suffix: args["generation_suffix"].as_str().map(String::from),
+            seed: 0,
+            prune: self.pruning()?,
+            recorded: self.recorded()?.map(std::sync::Arc::new),
+        })
+    }
+
+    fn pruning(&self) -> Result<Option<PruneSettings>> {
+        let pruning = &self.json["pruning"];
+        if pruning.is_null() {
+            return Ok(None);
+        }
+        let number = |key: &str| {
+            pruning[key]
+                .as_f64()
+                .with_context(|| format!("pruning.{key}: not a number"))
+        };
+        match pruning["method"].as_str() {
+            Some("redvtp") => Ok(Some(PruneSettings::new(
+                Method::Redvtp,
+                number("keep_ratio")?,
+            ))),
+            Some("llada-fastv") => {
+                // The reference subtracts first: 1 - R in f64.
+                let mut settings =
+                    PruneSettings::new(Method::LladaFastv, 1.0 - number("drop_ratio")?);
+                settings.layer = Some(number("layer_K_1based")? as usize);
+                settings.queries = Some(match pruning["query"].as_str() {
+                    Some("all") => Queries::All,
+                    Some("response") => Queries::Response,
+                    other => bail!("pruning.query: expected all or response, got {other:?}"),
+                });
+                Ok(Some(settings))
+            }
+            other => bail!("pruning.method: {other:?} is not known"),
+        }
+    }
+
+    /// Which rows of queries a LLaDA-FastV case averages over.
+    pub fn fastv_query(&self) -> Option<&str> {
+        self.json["pruning"]["query"].as_str()
+    }
+
+    /// The layer (from 1) of a LLaDA-FastV case.
+    pub fn fastv_layer(&self) -> Option<usize> {
+        Some(self.json["pruning"]["layer_K_1based"].as_u64()? as usize)
+    }
+
+    fn recorded(&self) -> Result<Option<Recorded>> {
+        let mut recorded = Recorded::default();
+        if self.has("random_confidence") {
+            let (shape, values) = self.floats("random_confidence")?;
+            let rows = values.chunks(shape[1].max(1));
+            recorded.confidence = rows
+                .map(|r| r.iter().map(|v| f64::from(*v)).collect())
+                .collect();
+        }
+        if self.has("gumbel_uniform_noise") {
+            let (shape, values) = self.doubles("gumbel_uniform_noise")?;
+            recorded.vocabulary = shape[2];
+            recorded.gumbel = values
+                .chunks((shape[1] * shape[2]).max(1))
+                .map(<[f64]>::to_vec)
+                .collect();
+        }
+        let any = !recorded.confidence.is_empty() || !recorded.gumbel.is_empty();
+        Ok(any.then_some(recorded))
+    }
+
+    /// Whether the case stores this tensor.
+    pub fn has(&self, name: &str) -> bool {
+        self.open().is_ok_and(|t| t.tensor(name).is_ok())
+    }
+
+    /// Names of all tensors.
+    pub fn names(&self) -> Result<Vec<String>> {
+        Ok(self
+            .open()?
+            .names()
+            .iter()
+            .map(|n| (*n).to_string())
+            .collect())
+    }
+
+    /// Shape and values of an f32 tensor.
+    pub fn floats(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
+        let (shape, bytes) = self.raw(name, Dtype::F32)?;
+        Ok((
+            shape,
+            bytes
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|b| f32::from_le_bytes(*b))
+                .collect(),
+        ))
+    }
+
+    /// Shape and values of an f64 tensor.
+    pub fn doubles(&self, name: &str) -> Result<(Vec<usize>, Vec<f64>)> {
+        let (shape, bytes) = self.raw(name, Dtype::F64)?;
+        Ok((
+            shape,
+            bytes
+                .as_chunks::<8>()
+                .0
+                .iter()
+                .map(|b| f64::from_le_bytes(*b))
+                .collect(),
+        ))
+    }
+
+    /// Shape and values of an i64 tensor.
+    pub fn integers(&self, name: &str) -> Result<(Vec<usize>, Vec<i64>)> {
+        let (shape, bytes) = self.raw(name, Dtype::I64)?;
+        Ok((
+            shape,
+            bytes
+                .as_chunks::<8>()
+                .0
+                .iter()
+                .map(|b| i64::from_le_bytes(*b))
+                .collect(),
+        ))
+    }
+
+    /// Shape and values of a u8 tensor.
+    pub fn bytes(&self, name: &str) -> Result<(Vec<usize>, Vec<u8>)> {
+        let (shape, bytes) = self.raw(name, Dtype::U8)?;
+        Ok((shape, bytes.to_vec()))
+    }
+
+    fn raw(&self, name: &str, dtype: Dtype) -> Result<(Vec<usize>, &[u8])> {
+        let tensors = self.open()?;
+        let tensor = tensors
+            .tensor(name)
+            .map_err(|e| anyhow!("tensor {name}: {e}"))?;
+        if tensor.dtype() != dtype {
+            bail!(
+                "tensor {name}: expected {dtype:?}, got {:?}",
+                tensor.dtype()
+            );
+        }
+        Ok((tensor.shape().to_vec(), tensor.data()))
+    }
+
+    fn open(&self) -> Result<SafeTensors<'_>> {
+        SafeTensors::deserialize(&self.tensors).map_err(|e| anyhow!("tensors.safetensors: {e}"))
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.json[key].as_str()
+    }
+}
