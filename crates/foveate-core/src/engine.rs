@@ -45,7 +45,7 @@ pub enum Progress {
     Stepped(Step),
     /// The answer was finished already.
     Finished,
-    /// The request was cancelled; its state is as before the step.
+    /// The request was cancelled; the step committed nothing.
     Cancelled,
 }
 

@@ -10,7 +10,7 @@ use super::remask::{Candidate, choose};
 use super::schedule::linear;
 use super::{Canvas, Commit};
 use crate::error::Result;
-use crate::prune::{Kept, Moment, Positions, Pruned, Queries, Visual, Watch, quota};
+use crate::prune::{Kept, Moment, Positions, Pruned, Visual, Watch, quota};
 use crate::sequence::{Origin, Sequence};
 use crate::visual::VisualTokens;
 
@@ -370,9 +370,4 @@ fn token_of(sequence: &Sequence, row: usize) -> u32 {
         Origin::Visual { token, .. } => token,
         Origin::Text(_) | Origin::Response(_) => 0,
     }
-}
-
-/// Whether a watch reads response rows only.
-pub(crate) fn reads_response_only(queries: Queries) -> bool {
-    queries != Queries::All
 }
