@@ -5,6 +5,7 @@ mod attend;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod cycles;
 mod exp;
 mod finish;
 mod gemm;
