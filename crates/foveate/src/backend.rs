@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use anyhow::Result;
 use foveate_core::{Checkpoint, Engine, Environment};
-use foveate_kernels::Reference;
+use foveate_kernels::{Cpu, Reference};
 
 /// Which arithmetic to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -23,10 +23,14 @@ pub fn load(
     threads: Option<NonZeroUsize>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Engine> {
-    let _ = threads;
-    Ok(match backend {
-        BackendName::Reference | BackendName::Cpu => {
-            Engine::load(checkpoint, environment, Reference::default(), progress)?
+    match backend {
+        BackendName::Reference => {
+            Engine::load(checkpoint, environment, Reference::default(), progress)
         }
-    })
+        BackendName::Cpu => {
+            let cpu = Cpu::new(threads).map_err(foveate_core::Error::from)?;
+            Engine::load(checkpoint, environment, cpu, progress)
+        }
+    }
+    .map_err(Into::into)
 }

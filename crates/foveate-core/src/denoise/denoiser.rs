@@ -97,6 +97,7 @@ impl Denoiser {
     }
 
     /// A copy that continues on its own; the image features are shared.
+    #[must_use]
     pub fn fork(&self) -> Self {
         Self {
             cancel: Cancel::default(),
@@ -337,12 +338,6 @@ impl Denoiser {
             .pruning
             .as_ref()
             .map_or(Positions::Original, |p| p.positions)
-    }
-
-    /// Which response positions an [`Queries::Masked`] watch averages over, after the commits.
-    pub(crate) fn still_masked(&self, before: &[u32], commits: &[Commit]) -> Vec<u32> {
-        let committed = |p: &u32| commits.iter().any(|c| c.position == *p);
-        before.iter().copied().filter(|p| !committed(p)).collect()
     }
 
     /// The answer so far, as if it ended here.

@@ -49,7 +49,12 @@ pub(crate) fn options() -> Options {
 }
 
 /// A question about these pictures.
-pub(crate) fn request(engine: &Engine, question: &str, pictures: &[Picture], options: Options) -> Request {
+pub(crate) fn request(
+    engine: &Engine,
+    question: &str,
+    pictures: &[Picture],
+    options: Options,
+) -> Request {
     let images: Vec<Arc<VisualTokens>> =
         pictures.iter().map(|p| engine.encode(p).unwrap()).collect();
     let messages = vec![Message::user(question, images.len())];
