@@ -2,15 +2,21 @@
 
 mod common;
 
+use std::num::NonZeroUsize;
+
 use common::{Trace, engine, options, picture, request, run, run_together};
 use foveate_core::{
     Denoiser, Engine, METHODS, Method, Moment, Options, Positions, Progress, PruneSettings,
     Queries, Remasking,
 };
-use foveate_kernels::Reference;
+use foveate_kernels::{Cpu, Reference};
 
-fn reference() -> Engine {
-    engine(Reference::default())
+fn threads(n: usize) -> Cpu {
+    Cpu::new(NonZeroUsize::new(n)).unwrap()
+}
+
+fn cpu() -> Engine {
+    engine(threads(2))
 }
 
 fn pruned(method: Method, keep: f64) -> Options {
@@ -26,7 +32,7 @@ fn without_kept(trace: Trace) -> Vec<Vec<(u32, u32, u64)>> {
 
 #[test]
 fn keeping_every_token_is_not_pruning() {
-    let engine = reference();
+    let engine = cpu();
     for cfg_scale in [0.0, 1.5] {
         let plain = Options {
             cfg_scale,
@@ -53,7 +59,7 @@ fn keeping_every_token_is_not_pruning() {
 
 #[test]
 fn every_strategy_keeps_its_quota_of_every_image() {
-    let engine = reference();
+    let engine = cpu();
     let pictures = [picture(100, 90, 1), picture(84, 84, 2)];
     for (name, method) in METHODS {
         let request = request(&engine, "Compare.", &pictures, pruned(method, 0.3));
@@ -67,7 +73,7 @@ fn every_strategy_keeps_its_quota_of_every_image() {
 
 #[test]
 fn images_keep_the_same_number_of_tokens_in_any_order() {
-    let engine = reference();
+    let engine = cpu();
     let (a, b) = (picture(100, 90, 1), picture(84, 84, 2));
     let options = pruned(Method::Redvtp, 0.3);
     let forward = run(
@@ -83,7 +89,7 @@ fn images_keep_the_same_number_of_tokens_in_any_order() {
 
 #[test]
 fn guidance_of_nothing_is_no_guidance() {
-    let engine = reference();
+    let engine = cpu();
     let pictures = [picture(84, 84, 3)];
     let run = |cfg_scale| {
         run(
@@ -175,17 +181,54 @@ fn unlike(engine: &Engine) -> Vec<foveate_core::Request> {
 
 #[test]
 fn a_batch_of_unlike_requests_equals_each_alone() {
-    let engine = reference();
-    let requests = unlike(&engine);
-    let together = run_together(&engine, &requests);
-    for (request, got) in requests.iter().zip(together) {
-        assert_eq!(got, run(&engine, request), "{:?}", request.messages);
+    for engine in [
+        cpu(),
+        engine(Cpu::portable(None).unwrap()),
+        engine(Reference::default()),
+    ] {
+        let requests = unlike(&engine);
+        let together = run_together(&engine, &requests);
+        for (request, got) in requests.iter().zip(together) {
+            assert_eq!(got, run(&engine, request), "{:?}", request.messages);
+        }
     }
 }
 
 #[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let answers = |threads_used: usize| {
+        let engine = engine(threads(threads_used));
+        run_together(&engine, &unlike(&engine))
+    };
+    let one = answers(1);
+    for n in [2, 3, 5] {
+        assert_eq!(answers(n), one, "{n} threads");
+    }
+}
+
+#[test]
+fn every_backend_commits_the_same_tokens() {
+    let tokens = |engine: Engine| -> Vec<Vec<(u32, u32)>> {
+        let requests = [&unlike(&engine)[0..1], &unlike(&engine)[2..3]].concat();
+        let traces = run_together(&engine, &requests)
+            .into_iter()
+            .map(without_kept);
+        traces
+            .map(|t| t.into_iter().flatten().map(|(p, t, _)| (p, t)).collect())
+            .collect()
+    };
+    let want = tokens(engine(Reference::default()));
+    assert_eq!(tokens(cpu()), want, "fastest kernels");
+    assert_eq!(
+        tokens(engine(Cpu::portable(None).unwrap())),
+        want,
+        "portable kernels"
+    );
+}
+
+#[test]
 fn a_cancelled_request_leaves_the_others_alone() {
-    let engine = reference();
+    let engine = cpu();
     let requests = unlike(&engine);
     let mut denoisers: Vec<Denoiser> = requests.iter().map(|r| engine.start(r).unwrap()).collect();
     denoisers[2].cancel_handle().cancel();
@@ -204,7 +247,7 @@ fn a_cancelled_request_leaves_the_others_alone() {
 
 #[test]
 fn a_request_cancelled_in_the_middle_of_a_pass_stops_there() {
-    let engine = reference();
+    let engine = cpu();
     let requests = unlike(&engine);
     let mut first = engine.start(&requests[0]).unwrap();
     let cancel = first.cancel_handle();
@@ -231,7 +274,7 @@ fn a_request_cancelled_in_the_middle_of_a_pass_stops_there() {
 
 #[test]
 fn a_fork_continues_like_its_origin() {
-    let engine = reference();
+    let engine = cpu();
     let request = &unlike(&engine)[2];
     let mut origin = engine.start(request).unwrap();
     engine.step(&mut [&mut origin]).unwrap();
@@ -243,7 +286,7 @@ fn a_fork_continues_like_its_origin() {
 
 #[test]
 fn a_seed_repeats_an_answer_and_another_seed_changes_it() {
-    let engine = reference();
+    let engine = cpu();
     let pictures = [picture(84, 84, 9)];
     let run = |seed| {
         let options = Options {
@@ -259,7 +302,7 @@ fn a_seed_repeats_an_answer_and_another_seed_changes_it() {
 
 #[test]
 fn fastv_reads_every_token_again_at_each_step() {
-    let engine = reference();
+    let engine = cpu();
     let pictures = [picture(84, 84, 9)];
     let request = request(&engine, "Tell.", &pictures, pruned(Method::Fastv, 0.5));
     let mut denoiser = engine.start(&request).unwrap();
@@ -276,7 +319,7 @@ fn fastv_reads_every_token_again_at_each_step() {
 
 #[test]
 fn pruning_before_the_decoder_equals_a_shorter_prompt() {
-    let engine = reference();
+    let engine = cpu();
     let pictures = [picture(84, 84, 9)];
     let settings = PruneSettings {
         positions: Some(Positions::Compact),
@@ -299,7 +342,7 @@ fn pruning_before_the_decoder_equals_a_shorter_prompt() {
 
 #[test]
 fn llada_fastv_after_the_last_layer_prunes_the_next_step() {
-    let engine = reference();
+    let engine = cpu();
     let layers = engine.card().decoder.layers;
     let settings = PruneSettings {
         layer: Some(layers),
@@ -327,7 +370,7 @@ fn llada_fastv_after_the_last_layer_prunes_the_next_step() {
 
 #[test]
 fn a_text_only_prompt_ignores_pruning() {
-    let engine = reference();
+    let engine = cpu();
     let plain = run(&engine, &request(&engine, "Write.", &[], options()));
     for (name, method) in METHODS {
         let got = run(
@@ -340,7 +383,7 @@ fn a_text_only_prompt_ignores_pruning() {
 
 #[test]
 fn impossible_settings_are_refused_by_name() {
-    let engine = reference();
+    let engine = cpu();
     let settings = |f: fn(&mut PruneSettings)| {
         let mut settings = PruneSettings::new(Method::Redvtp, 0.5);
         f(&mut settings);

@@ -67,10 +67,13 @@ pub(crate) fn request(
 }
 
 /// What must have the same bits: tokens, confidences and kept indices of every step.
-pub(crate) type Trace = Vec<(Vec<(u32, u32, u64)>, Vec<Vec<u32>>)>;
+pub(crate) type Trace = Vec<Entry>;
+
+/// `(position, token, confidence bits)` of every candidate, and the kept indices of every image.
+pub(crate) type Entry = (Vec<(u32, u32, u64)>, Vec<Vec<u32>>);
 
 /// One step as a trace entry.
-pub(crate) fn entry(step: &Step) -> (Vec<(u32, u32, u64)>, Vec<Vec<u32>>) {
+pub(crate) fn entry(step: &Step) -> Entry {
     let drafts = step
         .drafts
         .iter()
