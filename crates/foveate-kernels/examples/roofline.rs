@@ -34,8 +34,7 @@ fn main() -> Result<()> {
         Some(isa) => Cpu::with_isa(isa, threads)?,
         None => Cpu::new(threads)?,
     };
-    let mut cases = cases(&mut cpu)?;
-    cases.retain(|case| case.name.contains(&options.only));
+    let mut cases = cases(&mut cpu, &options.only)?;
     for case in &mut cases {
         (case.run)(&mut cpu)?;
     }
@@ -132,13 +131,10 @@ fn weight(
     layout: Layout,
     dtype: Dtype,
 ) -> Result<<Cpu as Backend>::Weight> {
-    let bytes: Vec<u8> = random(inputs * outputs)
-        .iter()
-        .flat_map(|x| match dtype {
-            Dtype::Bf16 => x.to_le_bytes()[2..].to_vec(),
-            _ => x.to_le_bytes().to_vec(),
-        })
-        .collect();
+    let mut bytes = Vec::with_capacity(inputs * outputs * dtype.bytes());
+    for x in random(inputs * outputs) {
+        bytes.extend(&x.to_le_bytes()[4 - dtype.bytes()..]);
+    }
     let view = TensorView::new(dtype, outputs, inputs, &bytes)?;
     match layout {
         Layout::Gated => cpu.weight(&[view, view], &[], layout),
@@ -146,23 +142,32 @@ fn weight(
     }
 }
 
-fn cases(cpu: &mut Cpu) -> Result<Vec<Case>> {
+/// The cases whose name contains `only`.
+fn cases(cpu: &mut Cpu, only: &str) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for rows in [1, 16, 64, 256, 1024] {
-        cases.push(linear(cpu, rows, 4096, 4096, Act::None, Dtype::F32)?);
+        cases.extend(linear(cpu, only, rows, 4096, 4096, Act::None, Dtype::F32)?);
     }
     for rows in [1, 64, 1024] {
-        cases.push(linear(cpu, rows, 4096, 4096, Act::None, Dtype::Bf16)?);
+        cases.extend(linear(cpu, only, rows, 4096, 4096, Act::None, Dtype::Bf16)?);
     }
     for rows in [64, 310, 857] {
-        cases.push(linear(cpu, rows, 512, 512, Act::None, Dtype::F32)?);
-        cases.push(linear(cpu, rows, 512, 1536, Act::None, Dtype::F32)?);
-        cases.push(linear(cpu, rows, 512, 1536, Act::SwiGlu, Dtype::F32)?);
-        cases.push(linear(cpu, rows, 1536, 512, Act::None, Dtype::F32)?);
+        cases.extend(linear(cpu, only, rows, 512, 512, Act::None, Dtype::F32)?);
+        cases.extend(linear(cpu, only, rows, 512, 1536, Act::None, Dtype::F32)?);
+        cases.extend(linear(cpu, only, rows, 512, 1536, Act::SwiGlu, Dtype::F32)?);
+        cases.extend(linear(cpu, only, rows, 1536, 512, Act::None, Dtype::F32)?);
     }
-    cases.push(linear(cpu, 729, 1152, 4304, Act::GeluTanh, Dtype::F32)?);
-    cases.push(linear(cpu, 729, 4304, 1152, Act::None, Dtype::F32)?);
-    cases.push(head(cpu, 64, 512, 32_768)?);
+    cases.extend(linear(
+        cpu,
+        only,
+        729,
+        1152,
+        4304,
+        Act::GeluTanh,
+        Dtype::F32,
+    )?);
+    cases.extend(linear(cpu, only, 729, 4304, 1152, Act::None, Dtype::F32)?);
+    cases.extend(head(cpu, only, 64, 512, 32_768)?);
     for (count, dim, queries, keys) in [
         (32, 128, 1024, 1024),
         (8, 64, 857, 857),
@@ -176,7 +181,7 @@ fn cases(cpu: &mut Cpu) -> Result<Vec<Case>> {
                 kv_count: count,
                 dim,
             };
-            cases.push(attention(cpu, heads, queries, keys, probing)?);
+            cases.extend(attention(cpu, only, heads, queries, keys, probing)?);
         }
     }
     Ok(cases)
@@ -184,12 +189,17 @@ fn cases(cpu: &mut Cpu) -> Result<Vec<Case>> {
 
 fn linear(
     cpu: &mut Cpu,
+    only: &str,
     rows: usize,
     inputs: usize,
     outputs: usize,
     act: Act,
     dtype: Dtype,
-) -> Result<Case> {
+) -> Result<Option<Case>> {
+    let name = format!("linear {rows}x{inputs}x{outputs} {act:?} {dtype:?}");
+    if !name.contains(only) {
+        return Ok(None);
+    }
     let (layout, parts) = match act {
         Act::SwiGlu => (Layout::Gated, 2),
         _ => (Layout::Linear, 1),
@@ -197,18 +207,28 @@ fn linear(
     let w = weight(cpu, inputs, outputs, layout, dtype)?;
     let x = buffer(cpu, rows, inputs)?;
     let mut out = cpu.buf(rows, outputs)?;
-    Ok(Case {
-        name: format!("linear {rows}x{inputs}x{outputs} {act:?} {dtype:?}"),
+    Ok(Some(Case {
+        name,
         flops: 2.0 * (rows * inputs * outputs * parts) as f64,
         run: Box::new(move |cpu| cpu.linear(&x, &w, act, Into::Store, &mut out)),
-    })
+    }))
 }
 
-fn head(cpu: &mut Cpu, rows: usize, inputs: usize, outputs: usize) -> Result<Case> {
+fn head(
+    cpu: &mut Cpu,
+    only: &str,
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+) -> Result<Option<Case>> {
+    let name = format!("rank {rows}x{inputs}x{outputs}");
+    if !name.contains(only) {
+        return Ok(None);
+    }
     let w = weight(cpu, inputs, outputs, Layout::Linear, Dtype::F32)?;
     let x = buffer(cpu, rows, inputs)?;
-    Ok(Case {
-        name: format!("rank {rows}x{inputs}x{outputs}"),
+    Ok(Some(Case {
+        name,
         flops: 2.0 * (rows * inputs * outputs) as f64,
         run: Box::new(move |cpu| {
             let rank = Rank {
@@ -217,16 +237,25 @@ fn head(cpu: &mut Cpu, rows: usize, inputs: usize, outputs: usize) -> Result<Cas
             };
             cpu.rank(&x, &w, &rank, &mut Vec::new())
         }),
-    })
+    }))
 }
 
 fn attention(
     cpu: &mut Cpu,
+    only: &str,
     heads: Heads,
     queries: usize,
     keys: usize,
     probing: Option<Sum>,
-) -> Result<Case> {
+) -> Result<Option<Case>> {
+    let kind = probing.map_or(String::new(), |sum| format!(" probe {sum:?}"));
+    let name = format!(
+        "attend {}x{} q {queries} k {keys}{kind}",
+        heads.count, heads.dim
+    );
+    if !name.contains(only) {
+        return Ok(None);
+    }
     let q = buffer(cpu, queries, heads.count * heads.dim)?;
     let kv = buffer(cpu, keys, 2 * heads.count * heads.dim)?;
     let mut out = cpu.buf(queries, heads.count * heads.dim)?;
@@ -257,16 +286,12 @@ fn attention(
         }),
         asks,
     })?;
-    let kind = probing.map_or(String::new(), |sum| format!(" probe {sum:?}"));
-    Ok(Case {
-        name: format!(
-            "attend {}x{} q {queries} k {keys}{kind}",
-            heads.count, heads.dim
-        ),
+    Ok(Some(Case {
+        name,
         flops: 4.0 * (heads.count * heads.dim * queries * keys) as f64,
         run: Box::new(move |cpu| {
             let wanted = probing.is_some().then_some(&mut probe);
             cpu.attend(&q, &kv, &heads, &plan, wanted, &mut out)
         }),
-    })
+    }))
 }

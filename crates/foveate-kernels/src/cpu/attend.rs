@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::isa::Chosen;
 use super::lines::{LANES, Line, floats, floats_mut};
-use super::micro::Tile;
+use super::micro::{Ahead, Tile};
 use super::pack::{Operands, pack_queries};
 use super::plan::{Block, Schedule, check_rotation};
 use super::report::report;
@@ -286,6 +286,7 @@ impl Attention<'_> {
                     c_row: panels,
                     c_panel: 1,
                     resume: false,
+                    ahead: Ahead::NOTHING,
                 };
                 // SAFETY: the slices above hold exactly the tile, the panels and the scores.
                 unsafe { tile.compute(self.isa, rows, count) };
@@ -329,6 +330,7 @@ impl Attention<'_> {
                         c_row: 1,
                         c_panel: rows,
                         resume: key > 0,
+                        ahead: Ahead::NOTHING,
                     };
                     // SAFETY: `scores` holds `depth` rows of `panels` lines, which are at least
                     // `rows` floats; `b` and `c` hold exactly the panels.

@@ -47,6 +47,18 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn load_half(self, from: &[u16; LANES]) -> Self::V {
+        let eight = |from: *const u16| {
+            // SAFETY: as above, and eight numbers can be read from either half.
+            unsafe {
+                let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+            }
+        };
+        [eight(from.as_ptr()), eight(from[8..].as_ptr())]
+    }
+
+    #[inline(always)]
     fn store(self, x: Self::V, to: &mut [f32; LANES]) {
         // SAFETY: as above, and sixteen floats can be written.
         unsafe {
@@ -113,4 +125,19 @@ impl Simd for Avx2 {
         };
         [power(x[0]), power(x[1])]
     }
+
+    #[inline(always)]
+    fn sum(self, x: Self::V) -> f32 {
+        // SAFETY: an `Avx2` exists only inside `run`, where the features are enabled.
+        unsafe { sum_of_eight(_mm256_add_ps(x[0], x[1])) }
+    }
+}
+
+/// The sum of eight lanes, halves first.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn sum_of_eight(x: __m256) -> f32 {
+    let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+    let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)))
 }

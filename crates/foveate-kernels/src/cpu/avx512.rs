@@ -40,6 +40,14 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn load_half(self, from: &[u16; LANES]) -> Self::V {
+        with!({
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.as_ptr().cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+        })
+    }
+
+    #[inline(always)]
     fn store(self, x: Self::V, to: &mut [f32; LANES]) {
         with!(_mm512_storeu_ps(to.as_mut_ptr(), x));
     }
@@ -93,6 +101,15 @@ impl Simd for Avx512 {
         with!({
             let n = _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(127));
             _mm512_castsi512_ps(_mm512_slli_epi32::<23>(n))
+        })
+    }
+
+    #[inline(always)]
+    fn sum(self, x: Self::V) -> f32 {
+        with!({
+            let upper = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(x));
+            let lower = _mm512_castps512_ps256(x);
+            super::avx2::sum_of_eight(_mm256_add_ps(lower, _mm256_castpd_ps(upper)))
         })
     }
 }

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::isa::{Chosen, Kernel, Simd};
 use super::lines::{LANES, Line};
-use super::micro::Tile;
-use super::panels::{Half, Panels, widen};
+use super::micro::{Ahead, Tile};
+use super::panels::{Half, Panels};
 use super::share::Share;
 use super::team::Queue;
 use super::transpose::transpose;
@@ -179,6 +179,7 @@ impl Product<'_> {
             for p in panels.clone().step_by(cut.tile_panels) {
                 let count = cut.tile_panels.min(panels.end - p);
                 let (b, b_panel) = self.slice(isa, p..p + count, k..k + depth, wide);
+                let next = self.next(&panels, p + count, k, depth);
                 for r in (0..rows).step_by(cut.tile_rows) {
                     let height = cut.tile_rows.min(rows - r);
                     let a = &slice[(first + r) * depth..][..height * depth];
@@ -193,6 +194,7 @@ impl Product<'_> {
                         c_row: 1,
                         c_panel: rows,
                         resume: k > 0,
+                        ahead: next.part(r / cut.tile_rows, rows.div_ceil(cut.tile_rows)),
                     };
                     // SAFETY: `a` is the packed tile, `b` reaches `depth` lines of the last panel,
                     // and `c` is this thread's own, with `rows` lines a panel.
@@ -205,6 +207,30 @@ impl Product<'_> {
             panels,
             sums,
         });
+    }
+
+    /// The slice after the one that ends before panel `p`: beside it, or the first one below.
+    fn next(&self, panels: &Range<usize>, p: usize, k: usize, depth: usize) -> Ahead {
+        let (p, k) = if p < panels.end {
+            (p, k)
+        } else if k + depth < self.inputs {
+            (panels.start, k + depth)
+        } else {
+            (p, 0)
+        };
+        if p >= self.panel_count {
+            return Ahead::NOTHING;
+        }
+        let (start, line) = match self.panels {
+            Panels::F32(lines) => (lines[p * self.inputs + k..].as_ptr().cast(), 64),
+            Panels::Bf16(halves) => (halves[p * self.inputs + k..].as_ptr().cast(), 32),
+            Panels::Table(_) | Panels::TableBf16(_) => return Ahead::NOTHING,
+        };
+        Ahead {
+            start,
+            panel: self.inputs * line,
+            lines: (DEPTH.min(self.inputs - k) * line).div_ceil(64),
+        }
     }
 
     /// Lines `depth` of the panels, as f32, and how far apart the panels are.
@@ -242,9 +268,9 @@ impl Kernel for Widen<'_> {
     type Out = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, s: S) {
         for (line, half) in self.to.iter_mut().zip(self.from) {
-            *line = Line(half.0.map(widen));
+            s.store(s.load_half(&half.0), line);
         }
     }
 }

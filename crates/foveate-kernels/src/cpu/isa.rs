@@ -128,6 +128,8 @@ pub(super) trait Simd: Copy {
     fn splat(self, x: f32) -> Self::V;
     /// Sixteen floats from memory.
     fn load(self, from: &[f32; LANES]) -> Self::V;
+    /// Sixteen bfloat16 numbers from memory, widened.
+    fn load_half(self, from: &[u16; LANES]) -> Self::V;
     /// Sixteen floats to memory.
     fn store(self, x: Self::V, to: &mut [f32; LANES]);
     /// `a + b`.
@@ -163,15 +165,6 @@ pub(super) trait Simd: Copy {
         out.0
     }
 
-    /// The sum of the lanes in a fixed order.
-    #[inline(always)]
-    fn sum(self, x: Self::V) -> f32 {
-        let mut lanes = self.array(x);
-        for half in [8, 4, 2, 1] {
-            for i in 0..half {
-                lanes[i] += lanes[i + half];
-            }
-        }
-        lanes[0]
-    }
+    /// The sum of the lanes: halves are added to each other until one lane is left.
+    fn sum(self, x: Self::V) -> f32;
 }

@@ -84,7 +84,38 @@ pub(super) fn reserve<T>(memory: &mut Vec<T>, more: usize, what: &'static str) -
     memory.try_reserve_exact(more).map_err(|_| Error::Memory {
         what,
         bytes: (memory.len() + more).saturating_mul(size_of::<T>()),
-    })
+    })?;
+    #[cfg(target_os = "linux")]
+    want_large_pages(memory.as_ptr().cast(), memory.capacity() * size_of::<T>());
+    Ok(())
+}
+
+/// Asks for large pages, which save most of the address translation when weights stream by.
+#[cfg(target_os = "linux")]
+fn want_large_pages(start: *const u8, bytes: usize) {
+    /// The size of a large page; smaller memory has none.
+    const LARGE: usize = 2 << 20;
+    const PAGE: usize = 4096;
+    if bytes >= LARGE {
+        let skip = start.align_offset(PAGE);
+        let whole = (bytes - skip) / PAGE * PAGE;
+        // SAFETY: the range is inside one allocation of ours, and the advice changes no contents.
+        // It may be refused, which costs only time.
+        unsafe { libc::madvise(start.add(skip) as *mut _, whole, libc::MADV_HUGEPAGE) };
+    }
+}
+
+/// Starts to bring `floats` into the cache.
+#[inline(always)]
+pub(super) fn prefetch(floats: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in floats.chunks(LANES) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint that reads nothing, and part of every x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = floats;
 }
 
 /// Bytes that are counted in a total for as long as this lives.

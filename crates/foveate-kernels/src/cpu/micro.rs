@@ -22,7 +22,54 @@ pub(super) struct Tile {
     pub(super) c_panel: usize,
     /// Continue from what `c` holds instead of from zero.
     pub(super) resume: bool,
+    pub(super) ahead: Ahead,
 }
+
+/// Memory to bring nearer while the tile is computed: some cache lines of each panel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ahead {
+    pub(super) start: *const u8,
+    /// Bytes between panels.
+    pub(super) panel: usize,
+    /// Cache lines of each panel.
+    pub(super) lines: usize,
+}
+
+impl Ahead {
+    pub(super) const NOTHING: Self = Self {
+        start: std::ptr::null(),
+        panel: 0,
+        lines: 0,
+    };
+
+    /// The `i`th of `count` equal parts.
+    pub(super) fn part(&self, i: usize, count: usize) -> Self {
+        let share = self.lines.div_ceil(count);
+        Self {
+            start: self.start.wrapping_add(i * share * 64),
+            lines: share,
+            ..*self
+        }
+    }
+
+    #[inline(always)]
+    fn fetch(&self, panels: usize, line: usize) {
+        for panel in 0..panels {
+            let at = self.start.wrapping_add(panel * self.panel + line * 64);
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a hint that reads nothing, whatever the address.
+            unsafe {
+                use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+                _mm_prefetch::<_MM_HINT_T1>(at.cast());
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            let _ = at;
+        }
+    }
+}
+
+/// Steps of the depth between two looks ahead.
+const STRIDE: usize = 4;
 
 struct Fixed<const ROWS: usize, const PANELS: usize>(Tile);
 
@@ -65,7 +112,7 @@ impl<const ROWS: usize, const PANELS: usize> Kernel for Fixed<ROWS, PANELS> {
                 }
             }
             let (mut a, mut b) = (tile.a, tile.b);
-            for _ in 0..tile.depth {
+            let mut step = |sums: &mut [[S::V; PANELS]; ROWS]| {
                 let mut columns = [s.zero(); PANELS];
                 for (p, column) in columns.iter_mut().enumerate() {
                     *column = s.load(&*b.add(p * tile.b_panel));
@@ -78,6 +125,19 @@ impl<const ROWS: usize, const PANELS: usize> Kernel for Fixed<ROWS, PANELS> {
                 }
                 a = a.add(tile.a_step);
                 b = b.add(1);
+            };
+            let strides = tile.depth / STRIDE;
+            let burst = tile.ahead.lines.div_ceil(strides.max(1));
+            for stride in 0..strides {
+                for line in stride * burst..(stride + 1) * burst {
+                    tile.ahead.fetch(PANELS, line);
+                }
+                for _ in 0..STRIDE {
+                    step(&mut sums);
+                }
+            }
+            for _ in strides * STRIDE..tile.depth {
+                step(&mut sums);
             }
             for (r, sums) in sums.iter().enumerate() {
                 for (p, sum) in sums.iter().enumerate() {

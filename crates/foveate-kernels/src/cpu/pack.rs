@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::isa::{Chosen, Kernel, Simd};
-use super::lines::{LANES, Line, Scratch, floats_mut};
+use super::lines::{LANES, Line, Scratch, floats_mut, prefetch};
 use super::plan::{Block, Turns};
 use super::rows::Rows;
 use super::share::Share;
@@ -12,7 +12,9 @@ use crate::backend::Heads;
 use crate::error::Result;
 
 /// Tiles of keys packed by one task.
-const TASK_TILES: usize = 8;
+const TASK_TILES: usize = 2;
+/// Rows of values that are on their way while one is packed.
+const VALUES_AHEAD: usize = 4;
 
 /// Keys and values of some heads.
 pub(super) struct Operands<'a> {
@@ -57,54 +59,71 @@ impl<'a> Operands<'a> {
         self.kv.rows
     }
 
-    fn tasks_per_head(&self) -> usize {
+    pub(super) fn tasks(&self) -> usize {
         self.kv.rows.div_ceil(TASK_TILES * self.tile_rows)
     }
 
-    pub(super) fn tasks(&self) -> usize {
-        self.tasks_per_head() * self.kv_heads.len()
+    /// Packs some rows of all heads; `room` is for rotated rows.
+    pub(super) fn pack(&self, task: usize, room: &mut Scratch) {
+        let step = TASK_TILES * self.tile_rows;
+        let first = task * step;
+        let rows = first..(first + step).min(self.kv.rows);
+        let room = room
+            .floats(LANES * (self.heads.dim + LANES))
+            .expect("the desk was prepared for sixteen rows");
+        for tile in rows.clone().step_by(self.tile_rows) {
+            self.pack_keys(tile..(tile + self.tile_rows).min(rows.end), room);
+        }
+        let columns = (self.heads.kv_count + self.kv_heads.start) * self.heads.dim
+            ..(self.heads.kv_count + self.kv_heads.end) * self.heads.dim;
+        for row in rows {
+            if row + VALUES_AHEAD < self.kv.rows {
+                prefetch(&self.kv.row(row + VALUES_AHEAD)[columns.clone()]);
+            }
+            self.pack_values(row);
+        }
     }
 
-    /// Packs some rows of one head; `room` is for rotated rows.
-    pub(super) fn pack(&self, task: usize, room: &mut Scratch) {
-        let rows = self.kv.rows;
+    fn pack_keys(&self, tile: Range<usize>, room: &mut [f32]) {
         let width = self.heads.dim;
-        let head = task / self.tasks_per_head();
-        let step = TASK_TILES * self.tile_rows;
-        let first = task % self.tasks_per_head() * step;
-        let range = first..(first + step).min(rows);
-        let room = room
-            .floats(LANES * (width + LANES))
-            .expect("the desk was prepared for sixteen rows");
-
-        let column = (self.kv_heads.start + head) * width;
-        for tile in range.clone().step_by(self.tile_rows) {
-            let tile = tile..(tile + self.tile_rows).min(range.end);
-            let at = (head * rows + tile.start) * width;
+        for head in self.kv_heads.clone() {
+            // Heads of one row are far from those of the next, where hardware does not look ahead.
+            for row in tile.end..(tile.end + tile.len()).min(self.kv.rows) {
+                prefetch(&self.kv.row(row)[head * width..(head + 1) * width]);
+            }
+            self.isa.run(Turn {
+                x: &self.kv.data[tile.start * self.kv.width + head * width..],
+                stride: self.kv.width,
+                rows: tile.len(),
+                width,
+                by: self.turns.map(|turns| turns.keys(tile.clone())),
+                scale: 1.0,
+                out: room,
+            });
+            let at = ((head - self.kv_heads.start) * self.kv.rows + tile.start) * width;
             // SAFETY: every tile of every head is packed by one task.
             let out = unsafe { self.keys.part(at..at + tile.len() * width) };
-            for (row, out) in tile.clone().zip(room.chunks_exact_mut(width + LANES)) {
-                self.isa.run(Turn {
-                    x: &self.kv.row(row)[column..column + width],
-                    by: self.turns.map(|turns| turns.key(row)),
-                    scale: 1.0,
-                    out: &mut out[..width],
-                });
-            }
             transpose(room, width + LANES, tile.len(), width, out, tile.len());
         }
+    }
 
-        let column = column + self.heads.kv_count * width;
+    fn pack_values(&self, row: usize) {
+        let width = self.heads.dim;
         let panels = width.div_ceil(LANES);
-        for panel in 0..panels {
-            let at = (head * panels + panel) * rows;
-            // SAFETY: as above.
-            let out = unsafe { self.values.part(at + range.start..at + range.end) };
-            let from = column + panel * LANES;
-            let count = LANES.min(width - panel * LANES);
-            for (row, line) in range.clone().zip(out) {
-                line[..count].copy_from_slice(&self.kv.row(row)[from..from + count]);
-                line[count..].fill(0.0);
+        let values = &self.kv.row(row)[self.heads.kv_count * width..];
+        let heads = values.chunks_exact(width).skip(self.kv_heads.start);
+        for (head, values) in heads.take(self.kv_heads.len()).enumerate() {
+            for (panel, values) in values.chunks(LANES).enumerate() {
+                let at = (head * panels + panel) * self.kv.rows + row;
+                // SAFETY: every row of every head is packed by one task.
+                let line = unsafe { &mut self.values.part(at..at + 1)[0] };
+                match <&[f32; LANES]>::try_from(values) {
+                    Ok(values) => line.0 = *values,
+                    Err(_) => {
+                        line.fill(0.0);
+                        line[..values.len()].copy_from_slice(values);
+                    }
+                }
             }
         }
     }
@@ -138,18 +157,18 @@ pub(super) fn pack_queries(
     out: &mut [Line],
 ) {
     let scale = 1.0 / (width as f32).sqrt();
-    let column = head * width;
     let panels = block.queries.clone().step_by(LANES);
     for (first, panel) in panels.zip(out.chunks_exact_mut(width)) {
         let rows = first..(first + LANES).min(block.queries.end);
-        for (row, out) in rows.clone().zip(room.chunks_exact_mut(width + LANES)) {
-            isa.run(Turn {
-                x: &q.row(row)[column..column + width],
-                by: turns.map(|turns| turns.query(row)),
-                scale,
-                out: &mut out[..width],
-            });
-        }
+        isa.run(Turn {
+            x: &q.data[first * q.width + head * width..],
+            stride: q.width,
+            rows: rows.len(),
+            width,
+            by: turns.map(|turns| turns.queries(rows.clone())),
+            scale,
+            out: room,
+        });
         let panel = floats_mut(panel);
         if rows.len() < LANES {
             panel.fill(0.0);
@@ -158,11 +177,17 @@ pub(super) fn pack_queries(
     }
 }
 
-/// Rotates pairs `(j, j + half)` by their angles and scales.
+/// Rotates the pairs `(j, j + half)` of some rows by their angles, and scales.
 struct Turn<'a> {
+    /// From the first row's head on; rows are `stride` apart.
     x: &'a [f32],
-    by: Option<(&'a [f32], &'a [f32])>,
+    stride: usize,
+    rows: usize,
+    width: usize,
+    /// Cosines and sines, row after row.
+    by: Option<(&'a [f32], usize)>,
     scale: f32,
+    /// Rows are `width + 16` apart.
     out: &'a mut [f32],
 }
 
@@ -170,21 +195,46 @@ impl Kernel for Turn<'_> {
     type Out = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let half = self.by.map_or(0, |(cosines, _)| cosines.len());
-        if let Some((cosines, sines)) = self.by {
-            let (a, b) = self.x[..2 * half].split_at(half);
-            let (out_a, out_b) = self.out[..2 * half].split_at_mut(half);
-            let outs = out_a.iter_mut().zip(out_b);
-            let turns = cosines.iter().zip(sines);
-            for ((out_a, out_b), ((a, b), (cos, sin))) in outs.zip(a.iter().zip(b).zip(turns)) {
-                *out_a = (a * cos - b * sin) * self.scale;
-                *out_b = (b * cos + a * sin) * self.scale;
+    fn run<S: Simd>(self, s: S) {
+        let half = self.by.map_or(0, |(_, half)| half);
+        for r in 0..self.rows {
+            let x = &self.x[r * self.stride..][..self.width];
+            let out = &mut self.out[r * (self.width + LANES)..][..self.width];
+            if let Some((table, half)) = self.by {
+                let (cosines, sines) = table[r * 2 * half..][..2 * half].split_at(half);
+                rotate(s, x, cosines, sines, self.scale, out);
+            }
+            for (out, x) in out[2 * half..].iter_mut().zip(&x[2 * half..]) {
+                *out = x * self.scale;
             }
         }
-        let rest = self.x[2 * half..].iter();
-        for (out, x) in self.out[2 * half..].iter_mut().zip(rest) {
-            *out = x * self.scale;
-        }
+    }
+}
+
+#[inline(always)]
+fn rotate<S: Simd>(s: S, x: &[f32], cosines: &[f32], sines: &[f32], scale: f32, out: &mut [f32]) {
+    let half = cosines.len();
+    let (a, b) = x[..2 * half].split_at(half);
+    let (out_a, out_b) = out[..2 * half].split_at_mut(half);
+    let whole = half - half % LANES;
+    for j in (0..whole).step_by(LANES) {
+        let at = |x: &[f32]| s.load(x[j..].first_chunk().expect("a whole line is left"));
+        let (a, b, cos, sin) = (at(a), at(b), at(cosines), at(sines));
+        // Separate products, because the rows of the remainder below have no fused ones.
+        let turned_a = s.sub(s.mul(a, cos), s.mul(b, sin));
+        let turned_b = s.add(s.mul(b, cos), s.mul(a, sin));
+        let line = |out| <&mut [f32; LANES]>::try_from(out).expect("a whole line");
+        s.store(
+            s.mul(turned_a, s.splat(scale)),
+            line(&mut out_a[j..j + LANES]),
+        );
+        s.store(
+            s.mul(turned_b, s.splat(scale)),
+            line(&mut out_b[j..j + LANES]),
+        );
+    }
+    for j in whole..half {
+        out_a[j] = (a[j] * cosines[j] - b[j] * sines[j]) * scale;
+        out_b[j] = (b[j] * cosines[j] + a[j] * sines[j]) * scale;
     }
 }

@@ -94,15 +94,20 @@ impl Turns {
         }
     }
 
-    /// Cosines and sines of row `row` of `q`.
-    pub(super) fn query(&self, row: usize) -> (&[f32], &[f32]) {
-        self.queries[row * 2 * self.half..][..2 * self.half].split_at(self.half)
+    /// Cosines and sines of some rows of `q`, row after row, and how many of each.
+    pub(super) fn queries(&self, rows: Range<usize>) -> (&[f32], usize) {
+        (self.part(&self.queries, rows), self.half)
     }
 
-    /// Cosines and sines of row `row` of `kv`.
-    pub(super) fn key(&self, row: usize) -> (&[f32], &[f32]) {
+    /// Cosines and sines of some rows of `kv`, row after row, and how many of each.
+    pub(super) fn keys(&self, rows: Range<usize>) -> (&[f32], usize) {
         let table = self.keys.as_ref().unwrap_or(&self.queries);
-        table[row * 2 * self.half..][..2 * self.half].split_at(self.half)
+        (self.part(table, rows), self.half)
+    }
+
+    fn part<'a>(&self, table: &'a [f32], rows: Range<usize>) -> &'a [f32] {
+        let width = 2 * self.half;
+        &table[rows.start * width..rows.end * width]
     }
 
     fn floats(&self) -> usize {

@@ -4,6 +4,7 @@ use std::array::from_fn;
 
 use super::isa::{Kernel, Simd};
 use super::lines::LANES;
+use super::panels::widen;
 
 /// Any machine. Fused multiply-add would be a slow library call, so it rounds twice.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,11 @@ impl Simd for Portable {
     #[inline(always)]
     fn load(self, from: &[f32; LANES]) -> Self::V {
         *from
+    }
+
+    #[inline(always)]
+    fn load_half(self, from: &[u16; LANES]) -> Self::V {
+        from.map(widen)
     }
 
     #[inline(always)]
@@ -78,5 +84,16 @@ impl Simd for Portable {
     #[inline(always)]
     fn two_to_low_bits(self, x: Self::V) -> Self::V {
         from_fn(|i| f32::from_bits(x[i].to_bits().wrapping_add(127) << 23))
+    }
+
+    #[inline(always)]
+    fn sum(self, x: Self::V) -> f32 {
+        let mut lanes = x;
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                lanes[i] += lanes[i + half];
+            }
+        }
+        lanes[0]
     }
 }

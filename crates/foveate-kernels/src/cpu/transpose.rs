@@ -1,6 +1,6 @@
 //! Rows side by side: `[rows][depth]` becomes `[depth][rows]`, four by four.
 
-/// Writes `source[r][k]` to `out[k * step + r]` for `k < depth`; rows start `stride` floats apart.
+/// Writes `source[r * stride + k]` to `out[k * step + r]` for `r < rows` and `k < depth`.
 pub(super) fn transpose(
     source: &[f32],
     stride: usize,
@@ -9,41 +9,66 @@ pub(super) fn transpose(
     out: &mut [f32],
     step: usize,
 ) {
-    let mut first = 0;
-    while first < rows {
-        let source = &source[first * stride..];
-        let out = &mut out[first..];
-        match rows - first {
-            1 => strip::<1>(source, stride, depth, out, step),
-            2 => strip::<2>(source, stride, depth, out, step),
-            3 => strip::<3>(source, stride, depth, out, step),
-            _ => strip::<4>(source, stride, depth, out, step),
+    if rows == 0 || depth == 0 {
+        return;
+    }
+    assert!(
+        source.len() >= (rows - 1) * stride + depth && out.len() >= (depth - 1) * step + rows,
+        "a transposition outside its slices"
+    );
+    let whole = (rows - rows % 4, depth - depth % 4);
+    for r in (0..whole.0).step_by(4) {
+        for k in (0..whole.1).step_by(4) {
+            // SAFETY: `r + 3` is below `rows` and `k + 3` below `depth`, so by the assertion all
+            // of the four by four elements are inside.
+            unsafe {
+                let from = source.as_ptr().add(r * stride + k);
+                let to = out.as_mut_ptr().add(k * step + r);
+                four_by_four(from, stride, to, step);
+            }
         }
-        first += 4;
+    }
+    let rest_of_rows = (whole.0..rows).map(|r| (r, 0..depth));
+    let rest_of_depth = (0..whole.0).map(|r| (r, whole.1..depth));
+    for (r, range) in rest_of_rows.chain(rest_of_depth) {
+        for k in range {
+            out[k * step + r] = source[r * stride + k];
+        }
     }
 }
 
+/// # Safety
+/// Four rows of four floats must be readable and writable at these distances.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn strip<const ROWS: usize>(
-    source: &[f32],
-    stride: usize,
-    depth: usize,
-    out: &mut [f32],
-    step: usize,
-) {
-    let rows: [&[f32]; ROWS] = std::array::from_fn(|r| &source[r * stride..][..depth]);
-    let whole = depth - depth % 4;
-    for k in (0..whole).step_by(4) {
-        let block: [[f32; 4]; ROWS] =
-            std::array::from_fn(|r| std::array::from_fn(|i| rows[r][k + i]));
-        for i in 0..4 {
-            let column: [f32; ROWS] = std::array::from_fn(|r| block[r][i]);
-            out[(k + i) * step..][..ROWS].copy_from_slice(&column);
-        }
+unsafe fn four_by_four(from: *const f32, stride: usize, to: *mut f32, step: usize) {
+    use std::arch::x86_64::{
+        _mm_loadu_ps, _mm_movehl_ps, _mm_movelh_ps, _mm_storeu_ps, _mm_unpackhi_ps, _mm_unpacklo_ps,
+    };
+    // SAFETY: the caller's promise; these instructions are part of every x86-64.
+    unsafe {
+        let a = _mm_loadu_ps(from);
+        let b = _mm_loadu_ps(from.add(stride));
+        let c = _mm_loadu_ps(from.add(2 * stride));
+        let d = _mm_loadu_ps(from.add(3 * stride));
+        let (ab, cd) = (_mm_unpacklo_ps(a, b), _mm_unpacklo_ps(c, d));
+        _mm_storeu_ps(to, _mm_movelh_ps(ab, cd));
+        _mm_storeu_ps(to.add(step), _mm_movehl_ps(cd, ab));
+        let (ab, cd) = (_mm_unpackhi_ps(a, b), _mm_unpackhi_ps(c, d));
+        _mm_storeu_ps(to.add(2 * step), _mm_movelh_ps(ab, cd));
+        _mm_storeu_ps(to.add(3 * step), _mm_movehl_ps(cd, ab));
     }
-    for k in whole..depth {
-        for r in 0..ROWS {
-            out[k * step + r] = rows[r][k];
+}
+
+/// # Safety
+/// Four rows of four floats must be readable and writable at these distances.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+unsafe fn four_by_four(from: *const f32, stride: usize, to: *mut f32, step: usize) {
+    for k in 0..4 {
+        for r in 0..4 {
+            // SAFETY: the caller's promise.
+            unsafe { *to.add(k * step + r) = *from.add(r * stride + k) };
         }
     }
 }
