@@ -1,9 +1,9 @@
-//! The backends by name.
+//! The backends by name: the one place that knows which types stand behind `--backend`.
 
 use std::num::NonZeroUsize;
 
 use anyhow::Result;
-use foveate_core::{Checkpoint, Engine, Environment};
+use foveate_core::{Checkpoint, DecoderShape, Engine, Environment, VisionShape};
 use foveate_kernels::{Cpu, Reference};
 
 /// Which arithmetic to use.
@@ -23,14 +23,30 @@ pub fn load(
     threads: Option<NonZeroUsize>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Engine> {
-    match backend {
+    Ok(match backend {
         BackendName::Reference => {
-            Engine::load(checkpoint, environment, Reference::default(), progress)
+            Engine::load(checkpoint, environment, Reference::default(), progress)?
         }
-        BackendName::Cpu => {
-            let cpu = Cpu::new(threads).map_err(foveate_core::Error::from)?;
-            Engine::load(checkpoint, environment, cpu, progress)
+        BackendName::Cpu => Engine::load(checkpoint, environment, cpu(threads)?, progress)?,
+    })
+}
+
+/// Random weights of a shape on the named backend.
+pub(crate) fn random(
+    (decoder, vision): (DecoderShape, VisionShape),
+    seed: u64,
+    backend: BackendName,
+    threads: Option<NonZeroUsize>,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Engine> {
+    Ok(match backend {
+        BackendName::Reference => {
+            Engine::random(decoder, vision, seed, Reference::default(), progress)?
         }
-    }
-    .map_err(Into::into)
+        BackendName::Cpu => Engine::random(decoder, vision, seed, cpu(threads)?, progress)?,
+    })
+}
+
+fn cpu(threads: Option<NonZeroUsize>) -> Result<Cpu> {
+    Ok(Cpu::new(threads).map_err(foveate_core::Error::from)?)
 }

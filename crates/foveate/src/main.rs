@@ -1,24 +1,51 @@
 //! Foveate on the command line.
 
+mod answer;
+mod args;
 mod backend;
+mod completions;
+mod exit;
+mod inspect;
+mod load;
+mod overlay;
+mod pictures;
+mod progress;
+mod report;
+mod run;
+mod table;
 mod verify;
+mod visual;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
+/// Answers questions about images with diffusion vision-language models, and prunes what the answer
+/// does not look at.
 #[derive(Parser)]
+#[command(name = "foveate", version, after_help = EXIT_STATUS)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 something was skipped.\n\
+    Every flag can be set by a variable, for example FOVEATE_MODEL for --model.";
+
+#[derive(Subcommand)]
 enum Command {
+    Run(run::RunArgs),
+    Inspect(inspect::InspectArgs),
     Verify(verify::VerifyArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 fn main() -> ExitCode {
-    let Command::Verify(args) = Command::parse();
-    match verify::main(&args) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let ended = match Cli::parse().command {
+        Command::Run(args) => run::main(&args),
+        Command::Inspect(args) => inspect::main(&args),
+        Command::Verify(args) => verify::main(&args),
+        Command::Completions(args) => completions::main(&args),
+    };
+    ended.unwrap_or_else(|error| exit::report(&error))
 }

@@ -1,0 +1,355 @@
+//! The flags that several commands share, one group per concern.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
+use foveate_core::image::Orientation;
+use foveate_core::{
+    Method, Moment, Options, Positions, PruneSettings, Queries, Remasking, ThinkMode,
+};
+
+use crate::backend::BackendName;
+
+/// Share of the visual tokens that survives when only `--prune` is given.
+pub(crate) const DEFAULT_KEEP: f64 = 0.5;
+
+/// Which model, and the arithmetic it runs on.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Model")]
+pub(crate) struct ModelArgs {
+    /// Folder, or organisation/name in the Hugging Face cache; the built-in model when absent
+    #[arg(short, long, env = "FOVEATE_MODEL", value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// Branch, tag or commit of a model in the cache
+    #[arg(long, env = "FOVEATE_REVISION", default_value = "main")]
+    pub(crate) revision: String,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+/// The arithmetic.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Machine")]
+pub(crate) struct MachineArgs {
+    /// Which arithmetic to use
+    #[arg(long, env = "FOVEATE_BACKEND", default_value = "cpu")]
+    pub(crate) backend: BackendName,
+    /// Storage of the decoder's weights: auto or f32
+    #[arg(long, env = "FOVEATE_DTYPE", default_value = "auto", value_parser = parse_storage)]
+    pub(crate) dtype: Storage,
+    /// Worker threads; one per core when absent
+    #[arg(long, env = "FOVEATE_THREADS", value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+}
+
+/// How weights are stored while they are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Storage {
+    /// What suits the machine; today f32.
+    Auto,
+    /// 32-bit floats.
+    F32,
+}
+
+fn parse_storage(text: &str) -> Result<Storage, String> {
+    match text {
+        "auto" => Ok(Storage::Auto),
+        "f32" => Ok(Storage::F32),
+        "bf16" | "f16" | "q8" | "q4" => Err(format!(
+            "{text} is not built yet; this version stores weights as auto or f32"
+        )),
+        _ => Err("expected auto or f32".into()),
+    }
+}
+
+/// The pictures of a question.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Images")]
+pub(crate) struct ImageArgs {
+    /// A picture: PNG, JPEG, WebP, GIF or BMP; `-` reads standard input; repeatable
+    #[arg(long = "image", env = "FOVEATE_IMAGE", value_name = "FILE")]
+    pub(crate) images: Vec<PathBuf>,
+    /// Leave the pixels as stored even if the camera was turned
+    #[arg(long, env = "FOVEATE_IGNORE_EXIF", value_parser = FalseyValueParser::new())]
+    pub(crate) ignore_exif: bool,
+}
+
+impl ImageArgs {
+    pub(crate) fn orientation(&self) -> Orientation {
+        if self.ignore_exif {
+            Orientation::Ignore
+        } else {
+            Orientation::Apply
+        }
+    }
+}
+
+/// How an answer is denoised; absent values are the model's own.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Generation")]
+pub(crate) struct GenerationArgs {
+    /// Length of the answer canvas, in tokens
+    #[arg(long, env = "FOVEATE_GEN_LENGTH", value_name = "N")]
+    pub(crate) gen_length: Option<NonZeroUsize>,
+    /// Tokens per block; divides the length
+    #[arg(long, env = "FOVEATE_BLOCK_LENGTH", value_name = "N")]
+    pub(crate) block_length: Option<NonZeroUsize>,
+    /// Denoising steps over all blocks
+    #[arg(long, env = "FOVEATE_STEPS", value_name = "N")]
+    pub(crate) steps: Option<NonZeroUsize>,
+    /// How masked positions are ranked for committing
+    #[arg(long, env = "FOVEATE_REMASKING", default_value = "low-confidence")]
+    pub(crate) remasking: RemaskingName,
+    /// Gumbel temperature; 0 is greedy
+    #[arg(long, env = "FOVEATE_TEMPERATURE", value_name = "T")]
+    pub(crate) temperature: Option<f64>,
+    /// Classifier-free guidance; 0 is off
+    #[arg(
+        long,
+        env = "FOVEATE_CFG_SCALE",
+        value_name = "S",
+        default_value_t = 0.0
+    )]
+    pub(crate) cfg_scale: f64,
+    /// End the answer before this text; repeatable, replaces the model's own
+    #[arg(long, env = "FOVEATE_STOP", value_name = "STR")]
+    pub(crate) stop: Vec<String>,
+    /// Text that follows the answer and is visible to it
+    #[arg(long, env = "FOVEATE_GENERATION_SUFFIX", value_name = "STR")]
+    pub(crate) generation_suffix: Option<String>,
+    /// Seed of every random choice
+    #[arg(long, env = "FOVEATE_SEED", value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// How the prompt asks for reasoning
+    #[arg(long, env = "FOVEATE_THINK", default_value = "none")]
+    pub(crate) think: ThinkName,
+}
+
+impl GenerationArgs {
+    /// The request's options over the model's defaults.
+    ///
+    /// A length without a block length makes one block; without steps, two tokens a step.
+    pub(crate) fn options(&self, defaults: Options, prune: Option<PruneSettings>) -> Options {
+        let gen_length = self.gen_length.map_or(defaults.gen_length, usize::from);
+        let resized = gen_length != defaults.gen_length;
+        let block_length = match self.block_length {
+            Some(given) => given.get(),
+            None if resized => gen_length,
+            None => defaults.block_length,
+        };
+        let steps = match self.steps {
+            Some(given) => given.get(),
+            None if resized || block_length != defaults.block_length => {
+                let blocks = (gen_length / block_length).max(1);
+                gen_length.div_ceil(2).next_multiple_of(blocks)
+            }
+            None => defaults.steps,
+        };
+        Options {
+            gen_length,
+            block_length,
+            steps,
+            remasking: self.remasking.into(),
+            temperature: self.temperature.unwrap_or(defaults.temperature),
+            cfg_scale: self.cfg_scale,
+            stop: if self.stop.is_empty() {
+                defaults.stop
+            } else {
+                self.stop.clone()
+            },
+            generation_suffix: self.generation_suffix.clone(),
+            seed: self.seed,
+            prune,
+            recorded: None,
+        }
+    }
+}
+
+/// Names of [`Remasking`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RemaskingName {
+    /// The most probable candidates first
+    LowConfidence,
+    /// A uniform draw per position
+    Random,
+}
+
+impl From<RemaskingName> for Remasking {
+    fn from(name: RemaskingName) -> Self {
+        match name {
+            RemaskingName::LowConfidence => Self::LowConfidence,
+            RemaskingName::Random => Self::Random,
+        }
+    }
+}
+
+/// Names of [`ThinkMode`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ThinkName {
+    /// Say nothing about it
+    None,
+    /// Ask for reasoning
+    Think,
+    /// Ask for a direct answer
+    NoThink,
+}
+
+impl From<ThinkName> for ThinkMode {
+    fn from(name: ThinkName) -> Self {
+        match name {
+            ThinkName::None => Self::Unset,
+            ThinkName::Think => Self::Think,
+            ThinkName::NoThink => Self::NoThink,
+        }
+    }
+}
+
+/// Which visual tokens leave, and when; the share that stays is the command's `--keep`.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Visual-token pruning")]
+pub(crate) struct PruneArgs {
+    /// How the surviving visual tokens are chosen
+    #[arg(long, env = "FOVEATE_PRUNE", value_name = "METHOD")]
+    pub(crate) prune: Option<PruneName>,
+    /// Positions of the survivors; the method's own when absent
+    #[arg(long, env = "FOVEATE_POSITIONS")]
+    pub(crate) positions: Option<PositionsName>,
+    /// Layer of fastv and llada-fastv, from 1
+    #[arg(long, env = "FOVEATE_PRUNE_LAYER", value_name = "K")]
+    pub(crate) prune_layer: Option<usize>,
+    /// Whose attention fastv and llada-fastv average
+    #[arg(long, env = "FOVEATE_PRUNE_QUERIES")]
+    pub(crate) prune_queries: Option<QueriesName>,
+    /// When tokens leave: decoder, step=N or layer=K, both from 1
+    #[arg(long, env = "FOVEATE_PRUNE_AT", value_name = "WHEN", value_parser = parse_moment)]
+    pub(crate) prune_at: Option<Moment>,
+}
+
+impl PruneArgs {
+    /// Settings that keep `keep`; none without a method.
+    pub(crate) fn settings(&self, keep: f64) -> Option<PruneSettings> {
+        let method = self.prune.and_then(PruneName::method)?;
+        Some(PruneSettings {
+            positions: self.positions.map(Into::into),
+            layer: self.prune_layer,
+            queries: self.prune_queries.map(Into::into),
+            moment: self.prune_at,
+            ..PruneSettings::new(method, keep)
+        })
+    }
+
+    /// The first pruning flag that means nothing without a method.
+    pub(crate) fn stray(&self) -> Option<&'static str> {
+        let given = [
+            ("--positions", self.positions.is_some()),
+            ("--prune-layer", self.prune_layer.is_some()),
+            ("--prune-queries", self.prune_queries.is_some()),
+            ("--prune-at", self.prune_at.is_some()),
+        ];
+        given.iter().find(|(_, set)| *set).map(|(flag, _)| *flag)
+    }
+}
+
+/// Names of [`Method`], and none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PruneName {
+    /// Every visual token stays
+    None,
+    /// What the still-masked answer looks at after the first step
+    Redvtp,
+    /// What the answer looks at in a middle layer of the first step
+    LladaFastv,
+    /// What is looked at in an early layer, in every pass
+    Fastv,
+    /// A seeded random subset
+    Random,
+    /// Evenly spaced tokens
+    Uniform,
+}
+
+impl PruneName {
+    pub(crate) fn method(self) -> Option<Method> {
+        match self {
+            Self::None => None,
+            Self::Redvtp => Some(Method::Redvtp),
+            Self::LladaFastv => Some(Method::LladaFastv),
+            Self::Fastv => Some(Method::Fastv),
+            Self::Random => Some(Method::Random),
+            Self::Uniform => Some(Method::Uniform),
+        }
+    }
+}
+
+/// Names of [`Positions`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PositionsName {
+    /// Renumbered without gaps
+    Compact,
+    /// Unchanged
+    Original,
+}
+
+impl From<PositionsName> for Positions {
+    fn from(name: PositionsName) -> Self {
+        match name {
+            PositionsName::Compact => Self::Compact,
+            PositionsName::Original => Self::Original,
+        }
+    }
+}
+
+/// Names of [`Queries`] that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QueriesName {
+    /// The answer's rows
+    Response,
+    /// Every row
+    All,
+}
+
+impl From<QueriesName> for Queries {
+    fn from(name: QueriesName) -> Self {
+        match name {
+            QueriesName::Response => Self::Response,
+            QueriesName::All => Self::All,
+        }
+    }
+}
+
+fn parse_moment(text: &str) -> Result<Moment, String> {
+    let number = |digits: &str| {
+        digits
+            .parse()
+            .map_err(|_| format!("{digits:?} is no count"))
+    };
+    match text.split_once('=') {
+        None if text == "decoder" => Ok(Moment::BeforeDecoder),
+        Some(("step", step)) => Ok(Moment::AfterStep(number(step)?)),
+        Some(("layer", layer)) => Ok(Moment::AfterLayerOnce(number(layer)?)),
+        _ => Err("expected decoder, step=N or layer=K".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_named_as_users_write_them() {
+        assert_eq!(parse_moment("decoder"), Ok(Moment::BeforeDecoder));
+        assert_eq!(parse_moment("step=2"), Ok(Moment::AfterStep(2)));
+        assert_eq!(parse_moment("layer=3"), Ok(Moment::AfterLayerOnce(3)));
+        for text in ["", "step", "step=", "step=-1", "layer=x", "Decoder"] {
+            assert!(parse_moment(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn storage_that_does_not_exist_is_refused_by_name() {
+        assert_eq!(parse_storage("f32"), Ok(Storage::F32));
+        assert!(parse_storage("q4").is_err_and(|reason| reason.contains("auto or f32")));
+    }
+}

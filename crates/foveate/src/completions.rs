@@ -1,0 +1,29 @@
+//! `foveate completions`: a script that teaches the shell the flags.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::exit;
+
+/// Print a completion script for a shell
+#[derive(clap::Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    shell: Shell,
+}
+
+/// Prints the script.
+pub(crate) fn main(args: &CompletionsArgs) -> Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(
+        args.shell,
+        &mut crate::Cli::command(),
+        "foveate",
+        &mut script,
+    );
+    exit::print(&String::from_utf8(script)?)?;
+    Ok(ExitCode::SUCCESS)
+}

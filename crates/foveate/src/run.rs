@@ -1,0 +1,190 @@
+//! `foveate run`: one question, one answer.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::builder::FalseyValueParser;
+use console::Term;
+use foveate_core::{Engine, Message, Options, Picture, PruneSettings, Request, VisualTokens};
+
+use crate::answer::{Answered, Watcher, answer};
+use crate::args::{DEFAULT_KEEP, GenerationArgs, ImageArgs, ModelArgs, PruneArgs};
+use crate::exit::{self, usage};
+use crate::report::{self, Report, Timings, VisualTokenCounts, milliseconds, to_milliseconds};
+use crate::visual::Frames;
+use crate::{load, overlay, pictures, progress};
+
+/// Ask a question about images and print the answer
+#[derive(clap::Args, Debug)]
+pub(crate) struct RunArgs {
+    /// The question
+    #[arg(
+        short = 'i',
+        long = "input",
+        env = "FOVEATE_INPUT",
+        value_name = "QUESTION"
+    )]
+    question: Option<String>,
+    /// Show the answer being denoised
+    #[arg(long, env = "FOVEATE_VISUAL", value_parser = FalseyValueParser::new())]
+    visual: bool,
+    /// Draw which visual tokens were pruned; several images make OUT-1.png, OUT-2.png …
+    #[arg(long, env = "FOVEATE_OVERLAY", value_name = "OUT.png")]
+    overlay: Option<PathBuf>,
+    /// Print one JSON object instead of the answer
+    #[arg(long, env = "FOVEATE_JSON", value_parser = FalseyValueParser::new())]
+    json: bool,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    images: ImageArgs,
+    #[command(flatten)]
+    generation: GenerationArgs,
+    #[command(flatten)]
+    prune: PruneArgs,
+    /// Share of each image's visual tokens that survives, above 0 and at most 1
+    #[arg(
+        long,
+        env = "FOVEATE_KEEP",
+        value_name = "R",
+        allow_negative_numbers = true
+    )]
+    #[arg(help_heading = "Visual-token pruning")]
+    keep: Option<f64>,
+}
+
+/// Answers the question.
+pub(crate) fn main(args: &RunArgs) -> Result<ExitCode> {
+    let begin = Instant::now();
+    let question = args.question.as_deref().ok_or_else(|| {
+        usage("no question: a chat is not built yet, ask one question with -i \"…\"")
+    })?;
+    let prune = pruning(args)?;
+    if args.overlay.is_some() {
+        overlay::check(!args.images.images.is_empty(), prune.as_ref())?;
+    }
+
+    // What can fail at once fails before the weights are read.
+    let clock = Instant::now();
+    let model = load::open(&args.model)?;
+    if let Some(settings) = &prune {
+        settings.build(model.card.decoder.layers)?;
+    }
+    let opening = clock.elapsed();
+    let clock = Instant::now();
+    let pictures = pictures::read(&args.images)?;
+    let reading = clock.elapsed();
+    let clock = Instant::now();
+    let engine = load::weights(&model, &args.model)?;
+    let loading = opening + clock.elapsed();
+
+    let clock = Instant::now();
+    let images = encode(&engine, &pictures)?;
+    let vision = clock.elapsed();
+    let options = args.generation.options(engine.default_options(), prune);
+    let denoiser = engine.start(&Request {
+        messages: vec![Message::user(question, images.len())],
+        images: images.clone(),
+        think: args.generation.think.into(),
+        options: options.clone(),
+    })?;
+    let mut watcher = watcher(args, &engine, &options, &images);
+    let answered = answer(&engine, denoiser, watcher.as_mut())?;
+    let total = begin.elapsed();
+
+    let text = engine.decode(&answered.outcome.ids)?;
+    if args.json {
+        let report = Report {
+            timings_ms: Timings {
+                load: milliseconds(loading),
+                image: milliseconds(reading),
+                vision: milliseconds(vision),
+                decoder: to_milliseconds(answered.times.decoder),
+                head: to_milliseconds(answered.times.head),
+                prune: to_milliseconds(answered.times.prune),
+                total: milliseconds(total),
+            },
+            model: model.name.clone(),
+            backend: engine.kernels().0.into(),
+            ..account(&answered, text, &options)
+        };
+        exit::print(&format!("{}\n", serde_json::to_string(&report)?))?;
+    } else {
+        exit::print(&format!("{}\n", for_reader(&text)))?;
+    }
+    if let Some(path) = &args.overlay {
+        let method = options.prune.as_ref().map(|p| p.method);
+        overlay::write(path, &engine, &pictures, &images, &answered.pruned, method)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The pruning flags together.
+fn pruning(args: &RunArgs) -> Result<Option<PruneSettings>> {
+    let settings = args.prune.settings(args.keep.unwrap_or(DEFAULT_KEEP));
+    if settings.is_none() {
+        let stray = args.keep.map(|_| "--keep").or(args.prune.stray());
+        if let Some(flag) = stray.filter(|_| args.prune.prune.is_none()) {
+            let reason = format!("{flag} says how to prune; add --prune METHOD, such as redvtp");
+            return Err(usage(reason));
+        }
+    }
+    Ok(settings)
+}
+
+fn encode(engine: &Engine, pictures: &[Picture]) -> Result<Vec<Arc<VisualTokens>>> {
+    let encode = |(index, picture)| {
+        engine
+            .encode(picture)
+            .with_context(|| format!("encoding image {}", index + 1))
+    };
+    pictures.iter().enumerate().map(encode).collect()
+}
+
+fn watcher<'e>(
+    args: &RunArgs,
+    engine: &'e Engine,
+    options: &Options,
+    images: &[Arc<VisualTokens>],
+) -> Box<dyn Watcher + 'e> {
+    let visual_tokens = images.iter().map(|image| image.len()).sum();
+    if args.visual {
+        Box::new(Frames::new(engine, options, visual_tokens))
+    } else {
+        let layers = engine.card().decoder.layers;
+        Box::new(progress::Steps::new(options.steps, layers, visual_tokens))
+    }
+}
+
+/// Everything but the times of the phases before the first step.
+fn account(answered: &Answered, answer: String, options: &Options) -> Report {
+    let outcome = &answered.outcome;
+    Report {
+        answer,
+        finish_reason: outcome.finish_reason,
+        visual_tokens: VisualTokenCounts {
+            seen: outcome.visual_tokens_seen,
+            kept: outcome.visual_tokens_kept,
+        },
+        steps: outcome.steps,
+        forwards: outcome.steps * (1 + usize::from(options.cfg_scale > 0.0)),
+        rows_computed: answered.rows_computed,
+        timings_ms: Timings::default(),
+        peak_bytes: report::peak_bytes(),
+        model: String::new(),
+        backend: String::new(),
+        options: report::options(options),
+    }
+}
+
+/// The answer as it is, or without control characters for a terminal that would obey them.
+fn for_reader(text: &str) -> String {
+    if Term::stdout().is_term() {
+        crate::visual::harmless(text)
+    } else {
+        text.to_owned()
+    }
+}
