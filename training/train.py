@@ -20,16 +20,16 @@ from torch import Tensor
 
 from model import Config, Foveate, PatchHead, generate
 from questions import FAMILIES, draw_questions, score
-from scenes import draw_scenes, patch_labels, random_scene
+from scenes import PATCH_CLASSES, draw_scenes, patch_labels, random_scene
 from text import Text
 
-IMAGES_PER_STEP = 64
-QUESTIONS_PER_IMAGE = 3
+IMAGES_PER_STEP = 32
+QUESTIONS_PER_IMAGE = 4
 VISION_IMAGES_PER_STEP = 128
 CANVAS_LENGTHS, CANVAS_WEIGHTS = [4, 8, 16, 32], [9, 5, 2, 4]
 CAPTION_CANVAS_LENGTHS, CAPTION_CANVAS_WEIGHTS = [16, 24, 32], [1, 1, 5]
 FILLER_WEIGHT = 0.1
-EMA_DECAY = 0.998
+EMA_DECAY = 0.99
 
 
 def draw_canvas(rng: random.Random, text: Text, family: str, answer: str) -> tuple[list[int], int]:
@@ -108,6 +108,24 @@ def answer_loss(rng: random.Random, model: Foveate, text: Text, visual: Tensor, 
     return loss, weight
 
 
+def patch_names(text: Text) -> tuple[Tensor, Tensor]:
+    """Token ids of all words in names, and which of them name each patch class, [classes, ids]."""
+    words = sorted({word for name in PATCH_CLASSES for word in name.split()})
+    pairs = [(word, text.encode(prefix + word)) for word in words for prefix in ("", " ")]
+    pairs = [(word, ids[0]) for word, ids in pairs if len(ids) == 1]
+    table = torch.tensor([[float(word in name.split()) for word, _ in pairs] for name in PATCH_CLASSES])
+    return torch.tensor([token for _, token in pairs]), table
+
+
+def naming_loss(visual: Tensor, embedding: torch.nn.Embedding, ids: Tensor, targets: Tensor) -> Tensor:
+    """Pulls a visual token towards the embeddings of the words for what it shows.
+
+    The language model can then find a thing by its name without having to discover the mapping.
+    """
+    logits = visual @ embedding(ids).T - 3
+    return 4 * F.binary_cross_entropy_with_logits(logits, targets)
+
+
 class Muon(torch.optim.Optimizer):
     """Momentum with orthogonalised updates (Newton-Schulz in float32), for the layers' matrices."""
 
@@ -155,6 +173,7 @@ class Trainer:
         self.rng = random.Random(7 + int(time.time()))
         self.model = Foveate(Config(self.text.vocabulary_size))
         self.head = PatchHead(self.model.config)
+        self.name_ids, self.name_table = patch_names(self.text)
         matrices, others = [], list(self.head.parameters())
         for name, parameter in self.model.named_parameters():
             if parameter.requires_grad:
@@ -208,14 +227,15 @@ class Trainer:
         self.set_rates()
         count = VISION_IMAGES_PER_STEP if vision_only else IMAGES_PER_STEP
         scenes, images, labels = draw_images(self.rng, count)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.options.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
             features = self.model.patch_features(images)
             patch = self.head(features, labels)
-            answer = torch.zeros(())
-            if not vision_only:
-                visual = self.model.model.mm_projector(features)
-                loss, weight = answer_loss(self.rng, self.model, self.text, visual, scenes)
-                answer = loss / weight
+        visual = self.model.model.mm_projector(features.float())
+        patch = patch + naming_loss(visual, self.model.model.embed_tokens, self.name_ids, self.name_table[labels[..., 0]])
+        answer = torch.zeros(())
+        if not vision_only:
+            loss, weight = answer_loss(self.rng, self.model, self.text, visual, scenes)
+            answer = loss / weight
         share = self.elapsed / 60 / self.options.minutes
         patch_weight = 1.0 if vision_only else 0.5 if share < 0.6 else 0.15
         (answer + patch_weight * patch).backward()
@@ -266,7 +286,7 @@ class Trainer:
                 )
                 if now - last_evaluation > self.options.evaluation_minutes * 60:
                     if self.questions:
-                        self.log(np.mean(answers), np.mean(patches), self.evaluate(60))
+                        self.log(np.mean(answers), np.mean(patches), self.evaluate(25))
                     last_evaluation = time.time()
                 answers, patches = [], []
             if now - last_save > 180:
@@ -317,7 +337,6 @@ def main() -> None:
     parser.add_argument("--muon-rate", type=float, default=0.02)
     parser.add_argument("--adam-rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     Trainer(options).run()
