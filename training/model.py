@@ -253,18 +253,19 @@ def generate(
     positions = torch.arange(length)
     for step in range(steps):
         quota = length // steps + (step < length % steps)
-        states = model.hidden_states(before, visual, torch.cat([after, canvas], 1))[:, prompt:]
+        stops = torch.where(canvas == end_id, positions, length).min(1).values
+        open_positions = (canvas == mask_id) & (positions < stops[:, None])
+        rows = open_positions.any(1).nonzero()[:, 0]  # the others are finished
+        if not len(rows):
+            break
+        states = model.hidden_states(before, visual[rows], torch.cat([after[rows], canvas[rows]], 1))[:, prompt:]
         logits = model.lm_head(states).double()
         logits[..., forbidden_ids] = -math.inf
         confidence, tokens = logits.softmax(-1).max(-1)
-        stops = torch.where(canvas == end_id, positions, length).min(1).values
-        open_positions = (canvas == mask_id) & (positions < stops[:, None])
-        confidence = confidence.masked_fill(~open_positions, -1)
-        chosen = torch.zeros_like(open_positions).scatter(1, confidence.topk(quota).indices, True) & open_positions
-        if not open_positions.any():
-            break
-        canvas = torch.where(chosen, tokens, canvas)
-    rows = []
+        confidence = confidence.masked_fill(~open_positions[rows], -1)
+        chosen = torch.zeros_like(confidence, dtype=torch.bool).scatter(1, confidence.topk(quota).indices, True)
+        canvas[rows] = torch.where(chosen & open_positions[rows], tokens, canvas[rows])
+    answers = []
     for row in canvas.tolist():
-        rows.append(row[: row.index(end_id)] if end_id in row else row)
-    return rows
+        answers.append(row[: row.index(end_id)] if end_id in row else row)
+    return answers
