@@ -6,7 +6,7 @@ use std::time::Instant;
 use foveate_kernels::{Backend, KernelName, Memory};
 
 use crate::checkpoint::{Checkpoint, Environment};
-use crate::denoise::{Denoiser, Options, PhaseTimes, Step};
+use crate::denoise::{Commit, Denoiser, Options, PhaseTimes, Step};
 use crate::error::{Error, Result};
 use crate::image::{Picture, Views, layout};
 use crate::models::{self, Family, ModelCard, Synthetic};
@@ -45,7 +45,7 @@ pub enum Progress {
     Stepped(Step),
     /// The answer was finished already.
     Finished,
-    /// The request was cancelled; its state is as before the step.
+    /// The request was cancelled; the step committed nothing.
     Cancelled,
 }
 
@@ -224,7 +224,7 @@ impl Engine {
         pass.begin(denoisers, network, tap)?;
         let layers = network.shape().layers;
         let leaving = pass.run(denoisers, network, tap, &mut |layer| {
-            on_layer(layer, layers)
+            on_layer(layer, layers);
         })?;
         PhaseTimes::add(&mut times.decoder, clock.elapsed());
 
@@ -249,7 +249,7 @@ impl Engine {
             let clock = Instant::now();
             let mut account = std::mem::take(&mut pass.accounts[owner]);
             if prunes_after_step(due, denoiser.steps_run(), layers) {
-                let queries = denoiser.still_masked(&before, &commits);
+                let queries = still_masked(&before, &commits);
                 let scores = pass.scores(owner, &queries);
                 account
                     .pruned
@@ -313,6 +313,13 @@ fn origins(prompt: &[PromptToken], images: &[Arc<VisualTokens>]) -> Result<Vec<O
         }
     }
     Ok(origins)
+}
+
+/// Response positions that were masked and are not committed now. A committed mask token does not
+/// count, as in the reference (RedVTP-LLaDA-V).
+fn still_masked(before: &[u32], commits: &[Commit]) -> Vec<u32> {
+    let committed = |p: &u32| commits.iter().any(|c| c.position == *p);
+    before.iter().copied().filter(|p| !committed(p)).collect()
 }
 
 fn prune_before_decoder(denoiser: &mut Denoiser) -> Result<Vec<crate::prune::Pruned>> {

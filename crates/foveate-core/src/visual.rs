@@ -24,6 +24,26 @@ impl VisualTokens {
         }
     }
 
+    /// Only these tokens, in this order. Indices beyond the end are left out.
+    #[must_use]
+    pub fn subset(&self, tokens: &[u32]) -> Self {
+        let width = self.features.len() / self.rects.len().max(1);
+        let tokens = || {
+            tokens
+                .iter()
+                .map(|&t| t as usize)
+                .filter(|&t| t < self.rects.len())
+        };
+        Self {
+            features: tokens()
+                .flat_map(|t| &self.features[t * width..(t + 1) * width])
+                .copied()
+                .collect(),
+            rects: tokens().map(|t| self.rects[t]).collect(),
+            size: self.size,
+        }
+    }
+
     /// Number of visual tokens, newline tokens included.
     pub fn len(&self) -> usize {
         self.rects.len()

@@ -10,7 +10,7 @@
 //! [`Reference`] is written as plain loops and is the oracle; `Cpu` is the fast one.
 
 mod backend;
-
+pub mod cpu;
 mod error;
 mod noise;
 mod reference;
@@ -20,7 +20,7 @@ pub use backend::{
     Act, Ask, Backend, Guess, Heads, Into, KernelName, Layout, Memory, Norm, NormKind, Pick, Plan,
     Rank, Rotation, RowMap, Span, Sum,
 };
-
+pub use cpu::{Cpu, Isa};
 pub use error::{Error, Result};
 pub use noise::{Noise, uniform};
 pub use reference::Reference;

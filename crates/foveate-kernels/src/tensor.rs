@@ -54,6 +54,11 @@ impl<'a> TensorView<'a> {
         })
     }
 
+    /// How the elements are encoded.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
     /// Number of rows (outputs of a linear, entries of a table).
     pub fn rows(&self) -> usize {
         self.rows

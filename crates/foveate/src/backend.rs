@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use anyhow::Result;
 use foveate_core::{Checkpoint, DecoderShape, Engine, Environment, VisionShape};
-use foveate_kernels::Reference;
+use foveate_kernels::{Cpu, Reference};
 
 /// Which arithmetic to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -27,7 +27,7 @@ pub fn load(
         BackendName::Reference => {
             Engine::load(checkpoint, environment, Reference::default(), progress)?
         }
-        BackendName::Cpu => Engine::load(checkpoint, environment, cpu(threads), progress)?,
+        BackendName::Cpu => Engine::load(checkpoint, environment, cpu(threads)?, progress)?,
     })
 }
 
@@ -43,10 +43,10 @@ pub(crate) fn random(
         BackendName::Reference => {
             Engine::random(decoder, vision, seed, Reference::default(), progress)?
         }
-        BackendName::Cpu => Engine::random(decoder, vision, seed, cpu(threads), progress)?,
+        BackendName::Cpu => Engine::random(decoder, vision, seed, cpu(threads)?, progress)?,
     })
 }
 
-fn cpu(_threads: Option<NonZeroUsize>) -> Reference {
-    Reference::default()
+fn cpu(threads: Option<NonZeroUsize>) -> Result<Cpu> {
+    Ok(Cpu::new(threads).map_err(foveate_core::Error::from)?)
 }

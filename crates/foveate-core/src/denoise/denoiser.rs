@@ -10,7 +10,7 @@ use super::remask::{Candidate, choose};
 use super::schedule::linear;
 use super::{Canvas, Commit};
 use crate::error::Result;
-use crate::prune::{Kept, Moment, Positions, Pruned, Queries, Visual, Watch, quota};
+use crate::prune::{Kept, Moment, Positions, Pruned, Visual, Watch, quota};
 use crate::sequence::{Origin, Sequence};
 use crate::visual::VisualTokens;
 
@@ -97,6 +97,7 @@ impl Denoiser {
     }
 
     /// A copy that continues on its own; the image features are shared.
+    #[must_use]
     pub fn fork(&self) -> Self {
         Self {
             cancel: Cancel::default(),
@@ -339,12 +340,6 @@ impl Denoiser {
             .map_or(Positions::Original, |p| p.positions)
     }
 
-    /// Which response positions an [`Queries::Masked`] watch averages over, after the commits.
-    pub(crate) fn still_masked(&self, before: &[u32], commits: &[Commit]) -> Vec<u32> {
-        let committed = |p: &u32| commits.iter().any(|c| c.position == *p);
-        before.iter().copied().filter(|p| !committed(p)).collect()
-    }
-
     /// The answer so far, as if it ended here.
     pub fn outcome(&self) -> Outcome {
         let end = self.stop.unwrap_or(self.recipe.gen_length);
@@ -370,9 +365,4 @@ fn token_of(sequence: &Sequence, row: usize) -> u32 {
         Origin::Visual { token, .. } => token,
         Origin::Text(_) | Origin::Response(_) => 0,
     }
-}
-
-/// Whether a watch reads response rows only.
-pub(crate) fn reads_response_only(queries: Queries) -> bool {
-    queries != Queries::All
 }

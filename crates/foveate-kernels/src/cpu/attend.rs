@@ -1,0 +1,351 @@
+//! Attention block by block: the scores of a block of queries never leave the cache.
+
+use std::ops::Range;
+
+use super::isa::Chosen;
+use super::lines::{LANES, Line, floats, floats_mut};
+use super::micro::{Ahead, Tile};
+use super::pack::{Operands, pack_queries};
+use super::plan::{Block, Schedule, check_rotation};
+use super::report::report;
+use super::rows::Rows;
+use super::share::Share;
+use super::softmax::{Weighted, softmax};
+use super::team::Queue;
+use super::workshop::{Desk, Workshop};
+use crate::backend::Heads;
+use crate::error::{Error, Result, same};
+
+/// Bytes of packed keys and values of the heads that are worked on together.
+const GROUP_BYTES: usize = 8 << 20;
+/// Keys whose values stay in the first cache while a block goes by.
+const DEPTH: usize = 256;
+
+/// An attention with its operands.
+struct Attention<'a> {
+    isa: Chosen,
+    q: &'a Rows,
+    heads: Heads,
+    schedule: &'a Schedule,
+    probing: bool,
+    out: Share<'a, f32>,
+}
+
+pub(super) fn attend(
+    shop: &mut Workshop,
+    q: &Rows,
+    kv: &Rows,
+    heads: &Heads,
+    schedule: &Schedule,
+    probe: Option<&mut Rows>,
+    out: &mut Rows,
+) -> Result<()> {
+    check(q, kv, heads, schedule, out)?;
+    if let Some(probe) = &probe {
+        same("floats of a probe", schedule.probe_len, probe.data.len())?;
+    }
+    out.resize(q.rows)?;
+    for gap in schedule
+        .gaps
+        .iter()
+        .cloned()
+        .chain([schedule.query_rows..q.rows])
+    {
+        out.data[gap.start * out.width..gap.end * out.width].fill(0.0);
+    }
+
+    let probing = probe.is_some() && schedule.report_len > 0;
+    let queries_per_kv = heads.count / heads.kv_count;
+    let group = group(
+        heads,
+        kv.rows,
+        if probing { schedule.report_len } else { 0 },
+    );
+    let reports_len = if probing {
+        schedule.report_len * group * queries_per_kv
+    } else {
+        0
+    };
+    shop.prepare(|desk| prepare(desk, shop.isa, heads, schedule))?;
+    let mut shared = std::mem::take(&mut shop.shared);
+    let attention = Attention {
+        isa: shop.isa,
+        q,
+        heads: *heads,
+        schedule,
+        probing,
+        out: Share::new(&mut out.data),
+    };
+    let mut probe = probe;
+    for first in (0..heads.kv_count).step_by(group) {
+        let kv_heads = first..(first + group).min(heads.kv_count);
+        let operands = Operands::new(
+            shop.isa,
+            kv,
+            *heads,
+            kv_heads.clone(),
+            schedule.turns.as_ref(),
+            &mut shared.keys,
+            &mut shared.values,
+        )?;
+        let reports = shared.reports.floats(reports_len)?;
+        attention.heads(shop, &operands, kv_heads, &Share::new(&mut *reports));
+        if let (true, Some(probe)) = (probing, probe.as_deref_mut()) {
+            merge(schedule, reports, &mut probe.data);
+        }
+    }
+    shop.shared = shared;
+    Ok(())
+}
+
+/// Adds the reports to the probe, head after head and block after block.
+fn merge(schedule: &Schedule, reports: &[f32], probe: &mut [f32]) {
+    for head in reports.chunks_exact(schedule.report_len) {
+        for merge in &schedule.merges {
+            let from = &head[merge.from..][..merge.len];
+            for (slot, x) in probe[merge.to..][..merge.len].iter_mut().zip(from) {
+                *slot += x;
+            }
+        }
+    }
+}
+
+fn check(q: &Rows, kv: &Rows, heads: &Heads, schedule: &Schedule, out: &Rows) -> Result<()> {
+    if heads.kv_count == 0 || heads.dim == 0 || !heads.count.is_multiple_of(heads.kv_count) {
+        return Err(Error::shape(
+            "heads",
+            "query heads that divide among the key heads",
+            format!("{heads:?}"),
+        ));
+    }
+    same("width of queries", heads.count * heads.dim, q.width)?;
+    same(
+        "width of keys and values",
+        2 * heads.kv_count * heads.dim,
+        kv.width,
+    )?;
+    same("width of attention output", q.width, out.width)?;
+    check_rotation(schedule.turns.as_ref(), heads.dim)?;
+    if schedule.query_rows > q.rows || schedule.key_rows > kv.rows {
+        return Err(Error::shape(
+            "rows of queries and keys",
+            format!("at least {} and {}", schedule.query_rows, schedule.key_rows),
+            format!("{} and {}", q.rows, kv.rows),
+        ));
+    }
+    Ok(())
+}
+
+/// Key heads to work on together.
+fn group(heads: &Heads, key_rows: usize, report_len: usize) -> usize {
+    let per_row = heads.dim + heads.dim.next_multiple_of(LANES);
+    let floats = key_rows * per_row + report_len * heads.count / heads.kv_count;
+    (GROUP_BYTES / (floats * size_of::<f32>()).max(1)).clamp(1, heads.kv_count)
+}
+
+fn prepare(desk: &mut Desk, isa: Chosen, heads: &Heads, schedule: &Schedule) -> Result<()> {
+    let rows = schedule
+        .blocks
+        .iter()
+        .map(|b| b.queries.len())
+        .max()
+        .unwrap_or(0);
+    let panels = rows.div_ceil(LANES);
+    // Tiles of keys may begin before the first key and end after the last.
+    let keys = schedule.longest + 2 * isa.tile().0;
+    desk.scores.lines(keys * panels)?;
+    desk.sums.lines(rows * heads.dim.div_ceil(LANES))?;
+    desk.wide.floats(LANES * (heads.dim + LANES))?;
+    desk.queries.lines(panels * heads.dim).map(|_| ())
+}
+
+impl Attention<'_> {
+    /// All queries, for the heads that read `kv_heads`.
+    fn heads(
+        &self,
+        shop: &Workshop,
+        operands: &Operands<'_>,
+        kv_heads: Range<usize>,
+        reports: &Share<'_, f32>,
+    ) {
+        let queries_per_kv = self.heads.count / self.heads.kv_count;
+        let count = kv_heads.len() * queries_per_kv;
+        let packing = Queue::new(operands.tasks());
+        let attending = Queue::new(self.schedule.blocks.len() * count);
+        shop.team.all(|thread| {
+            let desk = &mut shop.desk(thread);
+            packing.drain(|task| operands.pack(task, &mut desk.wide));
+            packing.wait();
+            attending.drain(|task| {
+                let block = &self.schedule.blocks[task / count];
+                let head = task % count;
+                // SAFETY: all packing is done, so from here on everybody only reads.
+                let (keys, values) = unsafe { operands.head(head / queries_per_kv) };
+                let one = Head {
+                    number: kv_heads.start * queries_per_kv + head,
+                    keys,
+                    values,
+                    key_rows: operands.rows(),
+                };
+                let reports = self
+                    .probing
+                    .then_some((reports, head * self.schedule.report_len));
+                self.block(desk, block, &one, reports);
+            });
+        });
+    }
+
+    fn block(
+        &self,
+        desk: &mut Desk,
+        block: &Block,
+        head: &Head<'_>,
+        reports: Option<(&Share<'_, f32>, usize)>,
+    ) {
+        let rows = block.queries.len();
+        let width = self.heads.dim;
+        let panels = rows.div_ceil(LANES);
+        let prepared = "the desk was prepared for the largest block";
+        let queries = desk.queries.lines(panels * width).expect(prepared);
+        let turn_room = desk.wide.floats(LANES * (width + LANES)).expect(prepared);
+        let turns = self.schedule.turns.as_ref();
+        pack_queries(
+            self.isa,
+            self.q,
+            block,
+            head.number,
+            width,
+            turns,
+            turn_room,
+            queries,
+        );
+
+        let tile_rows = self.isa.tile().0;
+        let first_key = block.keys.start - block.keys.start % tile_rows;
+        let scores_len = (block.keys.end - first_key).next_multiple_of(tile_rows) * panels;
+        let scores = desk.scores.lines(scores_len).expect(prepared);
+        self.score(head, queries, panels, first_key..block.keys.end, scores);
+        let scores = &mut scores[(block.keys.start - first_key) * panels..];
+        let scores = &mut scores[..block.keys.len() * panels];
+        let inverse = softmax(self.isa, panels, scores);
+        if let Some((reports, base)) = reports {
+            for wanted in &block.reports {
+                let share = 1.0 / self.heads.count as f32;
+                report(
+                    self.isa, block, wanted, scores, &inverse, share, reports, base,
+                );
+            }
+        }
+
+        let sums = desk
+            .sums
+            .lines(rows * width.div_ceil(LANES))
+            .expect(prepared);
+        self.weigh(head, block, scores, panels, sums);
+        let out_width = self.q.width;
+        for (row, inverse) in block.queries.clone().zip(&inverse) {
+            let at = row * out_width + head.number * width;
+            // SAFETY: every head of every query is written by one task.
+            let out = unsafe { self.out.part(at..at + width) };
+            self.isa.run(Weighted {
+                sums,
+                rows,
+                row: row - block.queries.start,
+                inverse: *inverse,
+                out,
+            });
+        }
+    }
+
+    /// `scores[key][panel] = keys · queries`, tile by tile of keys.
+    fn score(
+        &self,
+        head: &Head<'_>,
+        queries: &[Line],
+        panels: usize,
+        keys: Range<usize>,
+        scores: &mut [Line],
+    ) {
+        let (tile_rows, tile_panels) = self.isa.tile();
+        let width = self.heads.dim;
+        for key in keys.clone().step_by(tile_rows) {
+            let rows = tile_rows.min(head.key_rows - key);
+            let a = &head.keys[key * width..(key + rows) * width];
+            for panel in (0..panels).step_by(tile_panels) {
+                let count = tile_panels.min(panels - panel);
+                let b = &queries[panel * width..(panel + count) * width];
+                let at = (key - keys.start) * panels;
+                let c = &mut scores[at..at + rows * panels][panel..];
+                let tile = Tile {
+                    depth: width,
+                    a: a.as_ptr(),
+                    a_step: rows,
+                    b: b.as_ptr(),
+                    b_panel: width,
+                    c: c.as_mut_ptr(),
+                    c_row: panels,
+                    c_panel: 1,
+                    resume: false,
+                    ahead: Ahead::NOTHING,
+                };
+                // SAFETY: the slices above hold exactly the tile, the panels and the scores.
+                unsafe { tile.compute(self.isa, rows, count) };
+            }
+        }
+    }
+
+    /// `sums[panel][query] = Σ scores · values`, not yet divided by the sum of the scores.
+    fn weigh(
+        &self,
+        head: &Head<'_>,
+        block: &Block,
+        scores: &[Line],
+        panels: usize,
+        sums: &mut [Line],
+    ) {
+        let (tile_rows, tile_panels) = self.isa.tile();
+        let rows = block.queries.len();
+        let value_panels = self.heads.dim.div_ceil(LANES);
+        let keys = block.keys.len();
+        if keys == 0 {
+            floats_mut(sums).fill(0.0);
+        }
+        for key in (0..keys).step_by(DEPTH) {
+            let depth = DEPTH.min(keys - key);
+            let scores = floats(&scores[key * panels..(key + depth) * panels]);
+            for panel in (0..value_panels).step_by(tile_panels) {
+                let count = tile_panels.min(value_panels - panel);
+                let from = panel * head.key_rows + block.keys.start + key;
+                let b = &head.values[from..from + (count - 1) * head.key_rows + depth];
+                for row in (0..rows).step_by(tile_rows) {
+                    let height = tile_rows.min(rows - row);
+                    let c = &mut sums[panel * rows + row..(panel + count) * rows];
+                    let tile = Tile {
+                        depth,
+                        a: scores[row..].as_ptr(),
+                        a_step: panels * LANES,
+                        b: b.as_ptr(),
+                        b_panel: head.key_rows,
+                        c: c.as_mut_ptr(),
+                        c_row: 1,
+                        c_panel: rows,
+                        resume: key > 0,
+                        ahead: Ahead::NOTHING,
+                    };
+                    // SAFETY: `scores` holds `depth` rows of `panels` lines, which are at least
+                    // `rows` floats; `b` and `c` hold exactly the panels.
+                    unsafe { tile.compute(self.isa, height, count) };
+                }
+            }
+        }
+    }
+}
+
+/// One head's packed keys and values.
+struct Head<'a> {
+    /// Of the query.
+    number: usize,
+    keys: &'a [f32],
+    values: &'a [Line],
+    key_rows: usize,
+}

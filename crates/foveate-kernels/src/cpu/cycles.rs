@@ -1,0 +1,246 @@
+//! How much work the processor did, measured so that other programs on the machine disturb little.
+
+use std::time::Instant;
+
+use super::Cpu;
+use super::isa::{Kernel, Simd};
+
+/// What a [`Counter`] counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Cycles in user mode, summed over threads.
+    Cycles,
+    /// Nanoseconds of processor time, summed over threads.
+    CpuTime,
+    /// Nanoseconds on the clock.
+    Wall,
+}
+
+impl std::fmt::Display for Unit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Cycles => "user-mode cycles",
+            Self::CpuTime => "CPU time (no cycle counter here)",
+            Self::Wall => "wall time (no cycle counter here)",
+        })
+    }
+}
+
+/// Counts the work of this thread and of all threads started after it was made.
+#[derive(Debug)]
+pub struct Counter {
+    unit: Unit,
+    #[cfg(target_os = "linux")]
+    cycles: Option<linux::Cycles>,
+    start: Instant,
+}
+
+impl Counter {
+    /// The best counter of this machine. Make it before the [`Cpu`] whose threads it shall count.
+    pub fn new() -> Self {
+        let start = Instant::now();
+        #[cfg(target_os = "linux")]
+        {
+            let cycles = linux::Cycles::open();
+            let unit = if cycles.is_some() {
+                Unit::Cycles
+            } else {
+                Unit::CpuTime
+            };
+            Self {
+                unit,
+                cycles,
+                start,
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        Self {
+            unit: Unit::Wall,
+            start,
+        }
+    }
+
+    /// What [`Counter::read`] counts.
+    pub fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    /// The count so far.
+    pub fn read(&self) -> u64 {
+        #[cfg(target_os = "linux")]
+        return match &self.cycles {
+            Some(cycles) => cycles.read(),
+            None => linux::cpu_time(),
+        };
+        #[cfg(not(target_os = "linux"))]
+        return u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    }
+
+    /// Time since the counter was made.
+    pub fn elapsed(&self) -> std::time::Duration {
+        self.start.elapsed()
+    }
+}
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Cpu {
+    /// Multiplies and adds in registers on every thread, as fast as the instruction set can, and
+    /// returns the floating-point operations done: what other work is measured against.
+    pub fn fma_peak(&self, rounds: usize) -> f64 {
+        self.shop.team.all(|_| {
+            self.shop.isa.run(Peak { rounds });
+        });
+        let chains = self.shop.isa.run(Chains);
+        (2 * super::lines::LANES * chains * rounds * self.threads()) as f64
+    }
+}
+
+struct Peak {
+    rounds: usize,
+}
+
+impl Kernel for Peak {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match chains::<S>() {
+            12 => spin::<S, 12>(s, self.rounds),
+            6 => spin::<S, 6>(s, self.rounds),
+            _ => spin::<S, 3>(s, self.rounds),
+        }
+    }
+}
+
+struct Chains;
+
+impl Kernel for Chains {
+    type Out = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        chains::<S>()
+    }
+}
+
+/// As many independent chains as there are registers for.
+fn chains<S: Simd>() -> usize {
+    match S::ROWS {
+        12.. => 12,
+        6.. => 6,
+        _ => 3,
+    }
+}
+
+#[inline(always)]
+fn spin<S: Simd, const CHAINS: usize>(s: S, rounds: usize) {
+    let x = s.splat(std::hint::black_box(0.999_999));
+    let y = s.splat(std::hint::black_box(1e-7));
+    let mut sums = [s.splat(1.0); CHAINS];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = s.fma(*sum, x, y);
+        }
+    }
+    let total = sums.into_iter().fold(s.zero(), |a, b| s.add(a, b));
+    std::hint::black_box(s.sum(total));
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    /// The first two thirds of the kernel's `perf_event_attr`; the rest is zero.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Attributes {
+        kind: u32,
+        size: u32,
+        config: u64,
+        sample_period: u64,
+        sample_type: u64,
+        read_format: u64,
+        flags: u64,
+        rest: [u64; 10],
+    }
+
+    /// `PERF_COUNT_HW_CPU_CYCLES`, inherited by threads, in user mode.
+    #[derive(Debug)]
+    pub(super) struct Cycles(std::os::fd::OwnedFd);
+
+    impl Cycles {
+        pub(super) fn open() -> Option<Self> {
+            use std::os::fd::FromRawFd;
+            const INHERIT: u64 = 1 << 1;
+            const EXCLUDE_KERNEL: u64 = 1 << 5;
+            const EXCLUDE_HYPERVISOR: u64 = 1 << 6;
+            let attributes = Attributes {
+                size: size_of::<Attributes>() as u32,
+                flags: INHERIT | EXCLUDE_KERNEL | EXCLUDE_HYPERVISOR,
+                ..Attributes::default()
+            };
+            // SAFETY: the structure lives through the call and tells its own size.
+            let fd = unsafe {
+                libc::syscall(
+                    libc::SYS_perf_event_open,
+                    std::ptr::from_ref(&attributes),
+                    0,
+                    -1,
+                    -1,
+                    0,
+                )
+            };
+            let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+            // SAFETY: the kernel has just opened it for us alone.
+            Some(Self(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) }))
+        }
+
+        pub(super) fn read(&self) -> u64 {
+            use std::os::fd::AsRawFd;
+            let mut count = 0u64;
+            // SAFETY: eight bytes are there to be written.
+            unsafe {
+                libc::read(
+                    self.0.as_raw_fd(),
+                    std::ptr::from_mut(&mut count).cast(),
+                    size_of::<u64>(),
+                );
+            }
+            count
+        }
+    }
+
+    /// Processor time of all threads, in nanoseconds.
+    pub(super) fn cpu_time() -> u64 {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: the structure is there to be written.
+        unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counter;
+    use crate::Cpu;
+
+    #[test]
+    fn more_work_counts_more() {
+        let counter = Counter::new();
+        let cpu = Cpu::new(None).expect("threads");
+        let count = |rounds| {
+            let before = counter.read();
+            assert!(cpu.fma_peak(rounds) > 0.0);
+            counter.read() - before
+        };
+        count(1000);
+        let (little, much) = (count(1000), count(3_000_000));
+        assert!(much > little, "{little} {much} {}", counter.unit());
+    }
+}

@@ -1,0 +1,276 @@
+//! The matrix product: blocks of rows and groups of panels that fit the caches, shared by threads.
+
+use std::ops::Range;
+
+use super::isa::{Chosen, Kernel, Simd};
+use super::lines::{LANES, Line};
+use super::micro::{Ahead, Tile};
+use super::panels::{Half, Panels};
+use super::share::Share;
+use super::team::Queue;
+use super::transpose::transpose;
+use super::workshop::{Desk, Workshop};
+use crate::error::Result;
+
+/// Depth of a slice of panels that stays in the first cache: 16 KiB a panel.
+const DEPTH: usize = 256;
+/// Rows of a block whose slice stays in the second cache.
+const BLOCK_ROWS: usize = 240;
+/// Panels whose sums for a block stay in the second cache.
+const GROUP: usize = 12;
+/// Rows packed at a time, which bounds the copy of the inputs.
+const PASS_ROWS: usize = 960;
+/// Multiplications that are done before another thread has woken.
+const ALONE: usize = 1 << 17;
+
+/// `x · panelsᵀ`.
+#[derive(Clone, Copy)]
+pub(super) struct Product<'a> {
+    /// `[rows, inputs]`
+    pub(super) x: &'a [f32],
+    pub(super) rows: usize,
+    pub(super) inputs: usize,
+    pub(super) panels: &'a Panels,
+    pub(super) panel_count: usize,
+    /// Panels finished together, if that matters to the result.
+    pub(super) group: Option<usize>,
+}
+
+/// A block of finished sums.
+pub(super) struct Done<'a> {
+    pub(super) rows: Range<usize>,
+    pub(super) panels: Range<usize>,
+    /// `[panels][rows]`
+    pub(super) sums: &'a mut [Line],
+}
+
+/// How a product is cut.
+struct Cut {
+    rows: Range<usize>,
+    tile_rows: usize,
+    tile_panels: usize,
+    block_rows: usize,
+    group: usize,
+}
+
+impl Cut {
+    fn new(product: &Product<'_>, rows: Range<usize>, isa: Chosen, threads: usize) -> Self {
+        let (tile_rows, tile_panels) = isa.tile();
+        let blocks = rows.len().div_ceil(BLOCK_ROWS);
+        let block_rows = rows.len().div_ceil(blocks).next_multiple_of(tile_rows);
+        let blocks = rows.len().div_ceil(block_rows);
+        // Four tasks a thread even out what one thread loses to other work on its core.
+        let wanted = (4 * threads).div_ceil(blocks);
+        let groups = product.panel_count.div_ceil(GROUP).max(wanted);
+        let group = product.panel_count.div_ceil(groups).next_multiple_of(2);
+        Self {
+            rows,
+            tile_rows,
+            tile_panels,
+            block_rows,
+            group: product.group.unwrap_or(group),
+        }
+    }
+
+    fn tiles(&self) -> usize {
+        self.rows.len().div_ceil(self.tile_rows)
+    }
+
+    fn blocks(&self) -> usize {
+        self.rows.len().div_ceil(self.block_rows)
+    }
+}
+
+impl Product<'_> {
+    /// Multiplies, and hands every block of sums to `finish` on the thread that made it.
+    pub(super) fn compute(
+        &self,
+        shop: &mut Workshop,
+        finish: &(impl Fn(Done<'_>) + Sync),
+    ) -> Result<()> {
+        if self.rows == 0 || self.panel_count == 0 {
+            return Ok(());
+        }
+        let passes = self.rows.div_ceil(PASS_ROWS);
+        let pass_rows = self.rows.div_ceil(passes);
+        for first in (0..self.rows).step_by(pass_rows) {
+            let rows = first..(first + pass_rows).min(self.rows);
+            self.pass(shop, rows, finish)?;
+        }
+        Ok(())
+    }
+
+    fn pass(
+        &self,
+        shop: &mut Workshop,
+        rows: Range<usize>,
+        finish: &(impl Fn(Done<'_>) + Sync),
+    ) -> Result<()> {
+        let cut = Cut::new(self, rows, shop.isa, shop.team.size());
+        let mut inputs = std::mem::take(&mut shop.shared.inputs);
+        let packed = inputs.floats(cut.rows.len() * self.inputs)?;
+        shop.prepare(|desk| {
+            desk.sums.lines(cut.block_rows * cut.group)?;
+            desk.wide.lines(DEPTH * cut.tile_panels).map(|_| ())
+        })?;
+
+        let packing = Queue::new(cut.tiles());
+        let multiplying = Queue::new(cut.blocks() * self.panel_count.div_ceil(cut.group));
+        {
+            let share = Share::new(&mut *packed);
+            let work = |thread| {
+                packing.drain(|tile| self.pack(&cut, tile, &share));
+                packing.wait();
+                // SAFETY: all packing is done, so from here on everybody only reads.
+                let packed = unsafe { share.all() };
+                multiplying.drain(|task| {
+                    let desk = &mut shop.desk(thread);
+                    self.multiply(shop.isa, &cut, task, packed, desk, finish);
+                });
+            };
+            if cut.rows.len() * self.inputs * self.panel_count * LANES <= ALONE {
+                work(0);
+            } else {
+                shop.team.all(work);
+            }
+        }
+        shop.shared.inputs = inputs;
+        Ok(())
+    }
+
+    /// Packs one tile of rows: for each slice of the depth, `[depth][tile rows]`.
+    fn pack(&self, cut: &Cut, tile: usize, packed: &Share<'_, f32>) {
+        let first = tile * cut.tile_rows;
+        let rows = cut.tile_rows.min(cut.rows.len() - first);
+        for k in (0..self.inputs).step_by(DEPTH) {
+            let depth = DEPTH.min(self.inputs - k);
+            let at = k * cut.rows.len() + first * depth;
+            // SAFETY: every tile has its own part of every slice.
+            let out = unsafe { packed.part(at..at + rows * depth) };
+            let source = &self.x[(cut.rows.start + first) * self.inputs + k..];
+            transpose(source, self.inputs, rows, depth, out, rows);
+        }
+    }
+
+    fn multiply(
+        &self,
+        isa: Chosen,
+        cut: &Cut,
+        task: usize,
+        packed: &[f32],
+        desk: &mut Desk,
+        finish: &(impl Fn(Done<'_>) + Sync),
+    ) {
+        let Desk { sums, wide, .. } = desk;
+        let first = task % cut.blocks() * cut.block_rows;
+        let rows = cut.block_rows.min(cut.rows.len() - first);
+        let panel = task / cut.blocks() * cut.group;
+        let panels = panel..(panel + cut.group).min(self.panel_count);
+        let sums = sums
+            .lines(rows * panels.len())
+            .expect("the desk was prepared for a whole block");
+        let wide = wide
+            .lines(DEPTH * cut.tile_panels)
+            .expect("the desk was prepared for a slice");
+
+        for k in (0..self.inputs).step_by(DEPTH) {
+            let depth = DEPTH.min(self.inputs - k);
+            let slice = &packed[k * cut.rows.len()..][..depth * cut.rows.len()];
+            for p in panels.clone().step_by(cut.tile_panels) {
+                let count = cut.tile_panels.min(panels.end - p);
+                let (b, b_panel) = self.slice(isa, p..p + count, k..k + depth, wide);
+                let next = self.next(&panels, p + count, k, depth);
+                for r in (0..rows).step_by(cut.tile_rows) {
+                    let height = cut.tile_rows.min(rows - r);
+                    let a = &slice[(first + r) * depth..][..height * depth];
+                    let c = &mut sums[(p - panels.start) * rows + r..];
+                    let tile = Tile {
+                        depth,
+                        a: a.as_ptr(),
+                        a_step: height,
+                        b: b.as_ptr(),
+                        b_panel,
+                        c: c.as_mut_ptr(),
+                        c_row: 1,
+                        c_panel: rows,
+                        resume: k > 0,
+                        ahead: next.part(r / cut.tile_rows, rows.div_ceil(cut.tile_rows)),
+                    };
+                    // SAFETY: `a` is the packed tile, `b` reaches `depth` lines of the last panel,
+                    // and `c` is this thread's own, with `rows` lines a panel.
+                    unsafe { tile.compute(isa, height, count) };
+                }
+            }
+        }
+        finish(Done {
+            rows: cut.rows.start + first..cut.rows.start + first + rows,
+            panels,
+            sums,
+        });
+    }
+
+    /// The slice after the one that ends before panel `p`: beside it, or the first one below.
+    fn next(&self, panels: &Range<usize>, p: usize, k: usize, depth: usize) -> Ahead {
+        let (p, k) = if p < panels.end {
+            (p, k)
+        } else if k + depth < self.inputs {
+            (panels.start, k + depth)
+        } else {
+            (p, 0)
+        };
+        if p >= self.panel_count {
+            return Ahead::NOTHING;
+        }
+        let (start, line) = match self.panels {
+            Panels::F32(lines) => (lines[p * self.inputs + k..].as_ptr().cast(), 64),
+            Panels::Bf16(halves) => (halves[p * self.inputs + k..].as_ptr().cast(), 32),
+            Panels::Table(_) | Panels::TableBf16(_) => return Ahead::NOTHING,
+        };
+        Ahead {
+            start,
+            panel: self.inputs * line,
+            lines: (DEPTH.min(self.inputs - k) * line).div_ceil(64),
+        }
+    }
+
+    /// Lines `depth` of the panels, as f32, and how far apart the panels are.
+    fn slice<'s>(
+        &'s self,
+        isa: Chosen,
+        panels: Range<usize>,
+        depth: Range<usize>,
+        wide: &'s mut [Line],
+    ) -> (&'s [Line], usize) {
+        let at = |panel: usize| panel * self.inputs + depth.start;
+        match self.panels {
+            Panels::F32(lines) => (
+                &lines[at(panels.start)..at(panels.end - 1) + depth.len()],
+                self.inputs,
+            ),
+            Panels::Bf16(halves) => {
+                for (panel, wide) in panels.zip(wide.chunks_exact_mut(DEPTH)) {
+                    let from = &halves[at(panel)..][..depth.len()];
+                    isa.run(Widen { from, to: wide });
+                }
+                (wide, DEPTH)
+            }
+            Panels::Table(_) | Panels::TableBf16(_) => unreachable!("a table has no panels"),
+        }
+    }
+}
+
+struct Widen<'a> {
+    from: &'a [Half],
+    to: &'a mut [Line],
+}
+
+impl Kernel for Widen<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (line, half) in self.to.iter_mut().zip(self.from) {
+            s.store(s.load_half(&half.0), line);
+        }
+    }
+}

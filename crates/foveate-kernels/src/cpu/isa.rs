@@ -1,0 +1,170 @@
+//! Instruction sets: what a kernel may use, chosen when the program runs.
+
+use super::lines::{LANES, Line};
+use crate::error::{Error, Result};
+
+/// An instruction set with kernels of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Isa {
+    /// Whatever the compiler may assume; multiplication and addition round separately.
+    Portable,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// x86-64 with AVX-512F; the same bits as [`Isa::Avx2`].
+    Avx512,
+}
+
+impl Isa {
+    /// The instruction sets of this machine, best last.
+    pub fn available() -> Vec<Self> {
+        [Self::Portable, Self::Avx2, Self::Avx512]
+            .into_iter()
+            .filter(|isa| isa.detected())
+            .collect()
+    }
+
+    fn detected(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => Self::Avx2.detected() && is_x86_feature_detected!("avx512f"),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 | Self::Avx512 => false,
+        }
+    }
+}
+
+/// An instruction set that this machine was found to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Chosen(Isa);
+
+impl Chosen {
+    pub(super) fn best() -> Self {
+        Self(Isa::available().pop().unwrap_or(Isa::Portable))
+    }
+
+    pub(super) fn exactly(isa: Isa) -> Result<Self> {
+        if isa.detected() {
+            Ok(Self(isa))
+        } else {
+            Err(Error::shape(
+                "instruction set",
+                format!("one of {:?}", Isa::available()),
+                format!("{isa:?}, which this machine lacks"),
+            ))
+        }
+    }
+
+    pub(super) fn isa(self) -> Isa {
+        self.0
+    }
+
+    /// Runs `kernel` compiled for this instruction set.
+    pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Out {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Chosen` exists only where the features were detected.
+            Isa::Avx2 => unsafe { super::avx2::run(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Chosen` exists only where the features were detected.
+            Isa::Avx512 => unsafe { super::avx512::run(kernel) },
+            _ => super::portable::run(kernel),
+        }
+    }
+
+    /// Rows, and panels of sixteen columns, of the micro-kernel's largest tile.
+    pub(super) fn tile(self) -> (usize, usize) {
+        self.run(Largest)
+    }
+
+    /// For reports: `avx2+fma 6x16`.
+    pub(super) fn tile_name(self) -> String {
+        let name = match self.0 {
+            Isa::Portable => "portable",
+            Isa::Avx2 => "avx2+fma",
+            Isa::Avx512 => "avx512f",
+        };
+        let (rows, panels) = self.tile();
+        format!("{name} {rows}x{}", panels * LANES)
+    }
+}
+
+struct Largest;
+
+impl Kernel for Largest {
+    type Out = (usize, usize);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> (usize, usize) {
+        (S::ROWS, S::PANELS)
+    }
+}
+
+/// Code written once and compiled for every instruction set.
+///
+/// `run` must be `#[inline(always)]`, so that it becomes part of a function with the features.
+pub(super) trait Kernel {
+    /// What it returns.
+    type Out;
+    /// The code.
+    fn run<S: Simd>(self, s: S) -> Self::Out;
+}
+
+/// Arithmetic on sixteen lanes. A value of the type proves that the machine can do it.
+///
+/// Every operation rounds as IEEE says, so two instruction sets with fused multiply-add agree bit
+/// for bit.
+pub(super) trait Simd: Copy {
+    /// Largest micro-kernel tile: rows.
+    const ROWS: usize;
+    /// Largest micro-kernel tile: panels of sixteen columns.
+    const PANELS: usize;
+    /// Sixteen floats in registers.
+    type V: Copy;
+
+    /// The same number in every lane.
+    fn splat(self, x: f32) -> Self::V;
+    /// Sixteen floats from memory.
+    fn load(self, from: &[f32; LANES]) -> Self::V;
+    /// Sixteen bfloat16 numbers from memory, widened.
+    fn load_half(self, from: &[u16; LANES]) -> Self::V;
+    /// Sixteen floats to memory.
+    fn store(self, x: Self::V, to: &mut [f32; LANES]);
+    /// `a + b`.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a · b`.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a · b + c`, rounded once where the machine can.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The larger; `b` where they cannot be compared.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller; `b` where they cannot be compared.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Lane by lane: `yes` where `a > b`, else `no`.
+    fn where_greater(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
+    /// `2ⁿ`, where `n` is the integer in the lowest bits of `x`'s mantissa, in `-126..=127`.
+    fn two_to_low_bits(self, x: Self::V) -> Self::V;
+
+    /// Zeros.
+    #[inline(always)]
+    fn zero(self) -> Self::V {
+        self.splat(0.0)
+    }
+
+    /// The lanes as an array.
+    #[inline(always)]
+    fn array(self, x: Self::V) -> [f32; LANES] {
+        let mut out = Line::ZERO;
+        self.store(x, &mut out);
+        out.0
+    }
+
+    /// The sum of the lanes: halves are added to each other until one lane is left.
+    fn sum(self, x: Self::V) -> f32;
+}

@@ -1,0 +1,148 @@
+//! Memory in lines of sixteen floats: the width of every kernel and the size of a cache line.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::error::{Error, Result};
+
+/// Floats in a [`Line`].
+pub(super) const LANES: usize = 16;
+
+/// Sixteen floats that start a cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(super) struct Line(pub(super) [f32; LANES]);
+
+impl Line {
+    pub(super) const ZERO: Self = Self([0.0; LANES]);
+}
+
+impl Deref for Line {
+    type Target = [f32; LANES];
+
+    fn deref(&self) -> &[f32; LANES] {
+        &self.0
+    }
+}
+
+impl DerefMut for Line {
+    fn deref_mut(&mut self) -> &mut [f32; LANES] {
+        &mut self.0
+    }
+}
+
+/// The lines as plain floats.
+pub(super) fn floats(lines: &[Line]) -> &[f32] {
+    // SAFETY: a `Line` is exactly sixteen floats without padding.
+    unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * LANES) }
+}
+
+/// The lines as plain floats, to be written.
+pub(super) fn floats_mut(lines: &mut [Line]) -> &mut [f32] {
+    // SAFETY: a `Line` is exactly sixteen floats without padding.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) }
+}
+
+/// Working memory that is kept from call to call and grows only when it never was as large.
+#[derive(Debug, Default)]
+pub(super) struct Scratch(Vec<Line>);
+
+impl Scratch {
+    /// At least `count` lines, whose contents are unspecified.
+    pub(super) fn lines(&mut self, count: usize) -> Result<&mut [Line]> {
+        grow(&mut self.0, count, Line::ZERO, "working memory")?;
+        Ok(&mut self.0[..count])
+    }
+
+    /// At least `count` floats, whose contents are unspecified.
+    pub(super) fn floats(&mut self, count: usize) -> Result<&mut [f32]> {
+        Ok(&mut floats_mut(self.lines(count.div_ceil(LANES))?)[..count])
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Line>()
+    }
+}
+
+/// Lengthens `memory` to `count` elements, refusing instead of aborting when there is no room.
+pub(super) fn grow<T: Clone>(
+    memory: &mut Vec<T>,
+    count: usize,
+    fill: T,
+    what: &'static str,
+) -> Result<()> {
+    if count > memory.len() {
+        reserve(memory, count - memory.len(), what)?;
+        memory.resize(count, fill);
+    }
+    Ok(())
+}
+
+/// Room for exactly `more` further elements.
+pub(super) fn reserve<T>(memory: &mut Vec<T>, more: usize, what: &'static str) -> Result<()> {
+    memory.try_reserve_exact(more).map_err(|_| Error::Memory {
+        what,
+        bytes: (memory.len() + more).saturating_mul(size_of::<T>()),
+    })?;
+    #[cfg(target_os = "linux")]
+    want_large_pages(memory.as_ptr().cast(), memory.capacity() * size_of::<T>());
+    Ok(())
+}
+
+/// Asks for large pages, which save most of the address translation when weights stream by.
+#[cfg(target_os = "linux")]
+fn want_large_pages(start: *const u8, bytes: usize) {
+    /// The size of a large page; smaller memory has none.
+    const LARGE: usize = 2 << 20;
+    const PAGE: usize = 4096;
+    if bytes >= LARGE {
+        let skip = start.align_offset(PAGE);
+        let whole = (bytes - skip) / PAGE * PAGE;
+        // SAFETY: the range is inside one allocation of ours, and the advice changes no contents.
+        // It may be refused, which costs only time.
+        unsafe { libc::madvise(start.add(skip) as *mut _, whole, libc::MADV_HUGEPAGE) };
+    }
+}
+
+/// Starts to bring `floats` into the cache.
+#[inline(always)]
+pub(super) fn prefetch(floats: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in floats.chunks(LANES) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint that reads nothing, and part of every x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = floats;
+}
+
+/// Bytes that are counted in a total for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Held {
+    total: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Held {
+    pub(super) fn new(total: &Arc<AtomicUsize>, bytes: usize) -> Self {
+        total.fetch_add(bytes, Ordering::Relaxed);
+        Self {
+            total: Arc::clone(total),
+            bytes,
+        }
+    }
+
+    pub(super) fn set(&mut self, bytes: usize) {
+        self.total.fetch_add(bytes, Ordering::Relaxed);
+        self.total.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,149 @@
+//! The micro-kernel: a tile of outputs stays in registers while the depth goes by.
+
+use super::isa::{Chosen, Kernel, Simd};
+use super::lines::Line;
+
+/// `c[row][panel] (+)= Σₖ a[k][row] · b[panel][k]` over `depth` values of k in ascending order.
+///
+/// Every output is one chain of fused multiply-adds, so its bits depend neither on the size of the
+/// tile nor on where the depth is interrupted and resumed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tile {
+    pub(super) depth: usize,
+    /// `a[k][row]` is at `k * a_step + row`.
+    pub(super) a: *const f32,
+    pub(super) a_step: usize,
+    /// `b[panel][k]` is at `panel * b_panel + k`.
+    pub(super) b: *const Line,
+    pub(super) b_panel: usize,
+    /// `c[row][panel]` is at `row * c_row + panel * c_panel`.
+    pub(super) c: *mut Line,
+    pub(super) c_row: usize,
+    pub(super) c_panel: usize,
+    /// Continue from what `c` holds instead of from zero.
+    pub(super) resume: bool,
+    pub(super) ahead: Ahead,
+}
+
+/// Memory to bring nearer while the tile is computed: some cache lines of each panel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ahead {
+    pub(super) start: *const u8,
+    /// Bytes between panels.
+    pub(super) panel: usize,
+    /// Cache lines of each panel.
+    pub(super) lines: usize,
+}
+
+impl Ahead {
+    pub(super) const NOTHING: Self = Self {
+        start: std::ptr::null(),
+        panel: 0,
+        lines: 0,
+    };
+
+    /// The `i`th of `count` equal parts.
+    pub(super) fn part(&self, i: usize, count: usize) -> Self {
+        let share = self.lines.div_ceil(count);
+        Self {
+            start: self.start.wrapping_add(i * share * 64),
+            lines: share,
+            ..*self
+        }
+    }
+
+    #[inline(always)]
+    fn fetch(&self, panels: usize, line: usize) {
+        for panel in 0..panels {
+            let at = self.start.wrapping_add(panel * self.panel + line * 64);
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a hint that reads nothing, whatever the address.
+            unsafe {
+                use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+                _mm_prefetch::<_MM_HINT_T1>(at.cast());
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            let _ = at;
+        }
+    }
+}
+
+/// Steps of the depth between two looks ahead.
+const STRIDE: usize = 4;
+
+struct Fixed<const ROWS: usize, const PANELS: usize>(Tile);
+
+impl Tile {
+    /// Computes `rows × panels` outputs, at most as many as the instruction set's largest tile.
+    ///
+    /// # Safety
+    /// The three pointers must reach what the fields describe, and nobody else may use `c`.
+    pub(super) unsafe fn compute(self, isa: Chosen, rows: usize, panels: usize) {
+        macro_rules! sizes {
+            ($($r:literal)*) => {
+                match (rows, panels) {
+                    $(($r, 1) => isa.run(Fixed::<$r, 1>(self)),
+                      ($r, 2) => isa.run(Fixed::<$r, 2>(self)),)*
+                    _ => unreachable!("no tile of {rows} rows and {panels} panels"),
+                }
+            };
+        }
+        sizes!(1 2 3 4 5 6 7 8 9 10 11 12);
+    }
+}
+
+impl<const ROWS: usize, const PANELS: usize> Kernel for Fixed<ROWS, PANELS> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if ROWS > S::ROWS || PANELS > S::PANELS {
+            unreachable!("a tile larger than the instruction set's registers");
+        }
+        let tile = self.0;
+        let mut sums = [[s.zero(); PANELS]; ROWS];
+        // SAFETY: `Tile::compute` obliges its caller to pass pointers that reach all of these.
+        unsafe {
+            if tile.resume {
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    for (p, sum) in sums.iter_mut().enumerate() {
+                        *sum = s.load(&*tile.c.add(r * tile.c_row + p * tile.c_panel));
+                    }
+                }
+            }
+            let (mut a, mut b) = (tile.a, tile.b);
+            let mut step = |sums: &mut [[S::V; PANELS]; ROWS]| {
+                let mut columns = [s.zero(); PANELS];
+                for (p, column) in columns.iter_mut().enumerate() {
+                    *column = s.load(&*b.add(p * tile.b_panel));
+                }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let x = s.splat(*a.add(r));
+                    for (sum, column) in sums.iter_mut().zip(columns) {
+                        *sum = s.fma(x, column, *sum);
+                    }
+                }
+                a = a.add(tile.a_step);
+                b = b.add(1);
+            };
+            let strides = tile.depth / STRIDE;
+            let burst = tile.ahead.lines.div_ceil(strides.max(1));
+            for stride in 0..strides {
+                for line in stride * burst..(stride + 1) * burst {
+                    tile.ahead.fetch(PANELS, line);
+                }
+                for _ in 0..STRIDE {
+                    step(&mut sums);
+                }
+            }
+            for _ in strides * STRIDE..tile.depth {
+                step(&mut sums);
+            }
+            for (r, sums) in sums.iter().enumerate() {
+                for (p, sum) in sums.iter().enumerate() {
+                    s.store(*sum, &mut *tile.c.add(r * tile.c_row + p * tile.c_panel));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The fast CPU implementation: packed weights, kernels chosen at run time, every core in use.
+
+mod attend;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+pub mod cycles;
+mod exp;
+mod finish;
+mod gemm;
+mod isa;
+mod lines;
+mod micro;
+mod pack;
+mod panels;
+mod plan;
+mod portable;
+mod rank;
+mod report;
+mod rows;
+mod share;
+mod softmax;
+mod team;
+mod transpose;
+mod workshop;
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub use isa::Isa;
+pub use panels::Packed;
+pub use plan::Schedule;
+pub use rows::Rows;
+
+use crate::backend::{
+    Act, Backend, Guess, Heads, Into, KernelName, Layout, Memory, Norm, Plan, Rank, RowMap,
+};
+use crate::error::{Error, Result, same};
+use crate::tensor::TensorView;
+use finish::Finish;
+use gemm::Product;
+use isa::Chosen;
+use rank::Partial;
+use share::Share;
+use workshop::Workshop;
+
+/// Vector kernels on all cores. Weights of a bfloat16 checkpoint stay bfloat16; activations and
+/// arithmetic are f32.
+#[derive(Debug)]
+pub struct Cpu {
+    shop: Workshop,
+    partials: Vec<Partial>,
+    weights: Arc<AtomicUsize>,
+    buffers: Arc<AtomicUsize>,
+}
+
+impl Cpu {
+    /// The best kernels of this machine, on `threads` threads or as many as it runs at once.
+    pub fn new(threads: Option<NonZeroUsize>) -> Result<Self> {
+        Self::chosen(Chosen::best(), threads)
+    }
+
+    /// The kernels that run on any machine.
+    pub fn portable(threads: Option<NonZeroUsize>) -> Result<Self> {
+        Self::with_isa(Isa::Portable, threads)
+    }
+
+    /// The kernels of one instruction set; an error where the machine lacks it.
+    pub fn with_isa(isa: Isa, threads: Option<NonZeroUsize>) -> Result<Self> {
+        Self::chosen(Chosen::exactly(isa)?, threads)
+    }
+
+    fn chosen(isa: Chosen, threads: Option<NonZeroUsize>) -> Result<Self> {
+        let threads = threads
+            .or_else(|| std::thread::available_parallelism().ok())
+            .unwrap_or(NonZeroUsize::MIN);
+        Ok(Self {
+            shop: Workshop::new(isa, threads)?,
+            partials: Vec::new(),
+            weights: Arc::default(),
+            buffers: Arc::default(),
+        })
+    }
+
+    /// The instruction set in use.
+    pub fn isa(&self) -> Isa {
+        self.shop.isa.isa()
+    }
+
+    /// Number of threads that work at once.
+    pub fn threads(&self) -> usize {
+        self.shop.team.size()
+    }
+}
+
+impl Backend for Cpu {
+    type Buf = Rows;
+    type Weight = Packed;
+    type Plan = Schedule;
+
+    fn name(&self) -> &'static str {
+        "cpu"
+    }
+
+    fn kernels(&self) -> Vec<KernelName> {
+        let tile = self.shop.isa.tile_name();
+        let threads = self.threads();
+        [
+            ("embed", "row copies".to_owned()),
+            ("combine", format!("row sums, {threads} threads")),
+            ("norm", format!("{tile} lanes, {threads} threads")),
+            (
+                "linear",
+                format!("{tile}, packed f32 or bf16 panels, {threads} threads"),
+            ),
+            (
+                "attend",
+                format!("{tile}, blocks of queries, exact softmax, {threads} threads"),
+            ),
+            (
+                "rank",
+                format!("{tile}, logits in chunks, {threads} threads"),
+            ),
+        ]
+        .map(|(operation, kernel)| KernelName { operation, kernel })
+        .to_vec()
+    }
+
+    fn weight(
+        &self,
+        parts: &[TensorView<'_>],
+        biases: &[TensorView<'_>],
+        layout: Layout,
+    ) -> Result<Packed> {
+        Packed::new(parts, biases, layout, &self.shop.team, &self.weights)
+    }
+
+    fn buf(&self, rows: usize, width: usize) -> Result<Rows> {
+        Rows::new(rows, width, &self.buffers)
+    }
+
+    fn resize(&self, buf: &mut Rows, rows: usize) -> Result<()> {
+        buf.resize(rows)
+    }
+
+    fn plan(&self, plan: &Plan) -> Result<Schedule> {
+        Schedule::new(plan, &self.buffers)
+    }
+
+    fn write(&mut self, rows: &[f32], out: &mut Rows, at: usize) -> Result<()> {
+        let width = out.width.max(1);
+        same("floats beyond whole rows written", 0, rows.len() % width)?;
+        out.place("rows written", at, rows.len() / width)?
+            .copy_from_slice(rows);
+        Ok(())
+    }
+
+    fn read(&mut self, x: &Rows, rows: Range<usize>, out: &mut Vec<f32>) -> Result<()> {
+        if rows.start > rows.end || rows.end > x.rows {
+            return Err(Error::shape(
+                "rows read",
+                format!("inside 0..{}", x.rows),
+                format!("{rows:?}"),
+            ));
+        }
+        out.extend_from_slice(&x.data[rows.start * x.width..rows.end * x.width]);
+        Ok(())
+    }
+
+    fn embed(&mut self, table: &Packed, ids: &[u32], out: &mut Rows, at: usize) -> Result<()> {
+        rows::embed(table, ids, out, at)
+    }
+
+    fn combine(&mut self, x: &Rows, map: &RowMap, out: &mut Rows, at: usize) -> Result<()> {
+        rows::combine(&self.shop.team, x, map, out, at)
+    }
+
+    fn norm(
+        &mut self,
+        x: &Rows,
+        rows: Option<&[u32]>,
+        norm: &Norm<'_, Rows>,
+        out: &mut Rows,
+    ) -> Result<()> {
+        rows::norm(self.shop.isa, &self.shop.team, x, rows, norm, out)
+    }
+
+    fn linear(&mut self, x: &Rows, w: &Packed, act: Act, into: Into, out: &mut Rows) -> Result<()> {
+        same("inputs of a linear", w.inputs, x.width)?;
+        same(
+            "gated weight and SwiGLU go together",
+            usize::from(w.layout == Layout::Gated),
+            usize::from(act == Act::SwiGlu),
+        )?;
+        same(
+            "a linear's weight is no table",
+            0,
+            usize::from(w.layout == Layout::Table),
+        )?;
+        same("outputs of a linear", w.outputs, out.width)?;
+        match into {
+            Into::Store => out.resize(x.rows)?,
+            Into::Add => same("rows of a residual add", x.rows, out.rows)?,
+        }
+        let product = Product {
+            x: &x.data,
+            rows: x.rows,
+            inputs: w.inputs,
+            panels: &w.panels,
+            panel_count: w.panel_count(),
+            group: None,
+        };
+        let share = Share::new(&mut out.data);
+        let isa = self.shop.isa;
+        product.compute(&mut self.shop, &|done| {
+            isa.run(Finish {
+                done,
+                bias: &w.bias,
+                act,
+                into,
+                out: &share,
+                outputs: w.outputs,
+            });
+        })
+    }
+
+    fn attend(
+        &mut self,
+        q: &Rows,
+        kv: &Rows,
+        heads: &Heads,
+        plan: &Schedule,
+        probe: Option<&mut Rows>,
+        out: &mut Rows,
+    ) -> Result<()> {
+        attend::attend(&mut self.shop, q, kv, heads, plan, probe, out)
+    }
+
+    fn rank(
+        &mut self,
+        x: &Rows,
+        head: &Packed,
+        rank: &Rank<'_>,
+        out: &mut Vec<Guess>,
+    ) -> Result<()> {
+        rank::rank(&mut self.shop, &mut self.partials, x, head, rank, out)
+    }
+
+    fn memory(&self) -> Memory {
+        let partials = self.partials.capacity() * size_of::<Partial>();
+        Memory {
+            weights: self.weights.load(Ordering::Relaxed),
+            buffers: self.buffers.load(Ordering::Relaxed) + self.shop.bytes() + partials,
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Weights as the kernels read them: sixteen outputs side by side, input after input.
+
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use super::lines::{Held, LANES, Line, reserve};
+use super::share::Share;
+use super::team::Team;
+use crate::backend::Layout;
+use crate::error::{Error, Result, same};
+use crate::tensor::{Dtype, TensorView};
+
+/// Sixteen bfloat16 numbers, as stored.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(32))]
+pub(super) struct Half(pub(super) [u16; LANES]);
+
+/// A weight packed for [`Cpu`](super::Cpu).
+#[derive(Debug)]
+pub struct Packed {
+    pub(super) layout: Layout,
+    /// Outputs of the linear, or entries of the table.
+    pub(super) outputs: usize,
+    pub(super) inputs: usize,
+    pub(super) panels: Panels,
+    /// One line per panel, or none.
+    pub(super) bias: Vec<Line>,
+    #[expect(dead_code, reason = "counts the bytes until it is dropped")]
+    held: Held,
+}
+
+/// The numbers. A panel is `inputs` lines; the last one is padded with zeros.
+#[derive(Debug)]
+pub(super) enum Panels {
+    F32(Vec<Line>),
+    /// A checkpoint's bfloat16, widened by the driver: half the memory and the same result.
+    Bf16(Vec<Half>),
+    /// Row-major, for [`Layout::Table`].
+    Table(Vec<f32>),
+    /// Row-major bfloat16.
+    TableBf16(Vec<u16>),
+}
+
+impl Packed {
+    pub(super) fn new(
+        parts: &[TensorView<'_>],
+        biases: &[TensorView<'_>],
+        layout: Layout,
+        team: &Team,
+        total: &Arc<AtomicUsize>,
+    ) -> Result<Self> {
+        let rows = Rows::new(parts, layout)?;
+        let bias = rows.bias(biases)?;
+        let half = !parts.is_empty() && parts.iter().all(|p| p.dtype() == Dtype::Bf16);
+        let panels = match (layout, half) {
+            (Layout::Table, false) => Panels::Table(rows.table(|x| x)?),
+            (Layout::Table, true) => Panels::TableBf16(rows.table(narrow)?),
+            (_, false) => Panels::F32(rows.pack(team, Line)?),
+            (_, true) => Panels::Bf16(rows.pack(team, |x| Half(x.map(narrow)))?),
+        };
+        let bytes = panels.bytes() + bias.len() * size_of::<Line>();
+        Ok(Self {
+            layout,
+            outputs: rows.outputs,
+            inputs: rows.inputs,
+            panels,
+            bias,
+            held: Held::new(total, bytes),
+        })
+    }
+
+    /// Number of panels, gate and up counted separately.
+    pub(super) fn panel_count(&self) -> usize {
+        let panels = self.outputs.div_ceil(LANES);
+        match self.layout {
+            Layout::Gated => 2 * panels,
+            Layout::Linear => panels,
+            Layout::Table => 0,
+        }
+    }
+
+    /// Copies entry `id` of a table, or says whether there is none.
+    pub(super) fn entry(&self, id: usize, out: &mut [f32]) -> bool {
+        let range = id * self.inputs..(id + 1) * self.inputs;
+        match &self.panels {
+            Panels::Table(rows) => rows
+                .get(range)
+                .map(|row| out.copy_from_slice(row))
+                .is_some(),
+            Panels::TableBf16(rows) => rows
+                .get(range)
+                .map(|row| {
+                    for (o, x) in out.iter_mut().zip(row) {
+                        *o = widen(*x);
+                    }
+                })
+                .is_some(),
+            Panels::F32(_) | Panels::Bf16(_) => false,
+        }
+    }
+}
+
+impl Panels {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::F32(lines) => size_of_val(&lines[..]),
+            Self::Bf16(lines) => size_of_val(&lines[..]),
+            Self::Table(rows) => size_of_val(&rows[..]),
+            Self::TableBf16(rows) => size_of_val(&rows[..]),
+        }
+    }
+}
+
+/// The upper half of a float that came from a bfloat16.
+fn narrow(x: f32) -> u16 {
+    (x.to_bits() >> 16) as u16
+}
+
+/// A bfloat16 as a float.
+#[inline(always)]
+pub(super) fn widen(x: u16) -> f32 {
+    f32::from_bits(u32::from(x) << 16)
+}
+
+/// The rows of all parts, found by panel.
+struct Rows<'a, 'b> {
+    parts: &'a [TensorView<'b>],
+    layout: Layout,
+    outputs: usize,
+    inputs: usize,
+}
+
+impl<'a, 'b> Rows<'a, 'b> {
+    fn new(parts: &'a [TensorView<'b>], layout: Layout) -> Result<Self> {
+        let Some(first) = parts.first() else {
+            return Err(Error::shape("parts of a weight", "at least 1", 0));
+        };
+        for part in parts {
+            same("inputs of a fused weight", first.cols(), part.cols())?;
+        }
+        let outputs = if layout == Layout::Gated {
+            same("parts of a gated weight", 2, parts.len())?;
+            same("outputs of gate and up", first.rows(), parts[1].rows())?;
+            first.rows()
+        } else {
+            parts.iter().map(TensorView::rows).sum()
+        };
+        Ok(Self {
+            parts,
+            layout,
+            outputs,
+            inputs: first.cols(),
+        })
+    }
+
+    fn panel_count(&self) -> usize {
+        let panels = self.outputs.div_ceil(LANES);
+        panels * if self.layout == Layout::Gated { 2 } else { 1 }
+    }
+
+    /// Lane `lane` of panel `panel` as a row of the parts put one after another.
+    fn source(&self, panel: usize, lane: usize) -> Option<usize> {
+        if self.layout == Layout::Gated {
+            let row = panel / 2 * LANES + lane;
+            (row < self.outputs).then_some(panel % 2 * self.outputs + row)
+        } else {
+            let row = panel * LANES + lane;
+            (row < self.outputs).then_some(row)
+        }
+    }
+
+    fn read(&self, mut row: usize, out: &mut [f32]) {
+        for part in self.parts {
+            if row < part.rows() {
+                return part.read_row(row, out);
+            }
+            row -= part.rows();
+        }
+    }
+
+    fn bias(&self, biases: &[TensorView<'_>]) -> Result<Vec<Line>> {
+        if biases.is_empty() {
+            return Ok(Vec::new());
+        }
+        let flat: Vec<f32> = biases.iter().flat_map(TensorView::to_f32).collect();
+        let rows: usize = self.parts.iter().map(TensorView::rows).sum();
+        same("bias of a linear", rows, flat.len())?;
+        let line = |panel| {
+            Line(std::array::from_fn(|lane| {
+                self.source(panel, lane).map_or(0.0, |row| flat[row])
+            }))
+        };
+        Ok((0..self.panel_count()).map(line).collect())
+    }
+
+    fn table<T>(&self, convert: impl Fn(f32) -> T) -> Result<Vec<T>> {
+        let mut out = Vec::new();
+        reserve(&mut out, self.outputs * self.inputs, "an embedding table")?;
+        let mut row = vec![0.0; self.inputs];
+        for r in 0..self.outputs {
+            self.read(r, &mut row);
+            out.extend(row.iter().map(|x| convert(*x)));
+        }
+        Ok(out)
+    }
+
+    /// Packs panel by panel, each from sixteen rows read in order.
+    fn pack<L: Send>(
+        &self,
+        team: &Team,
+        line: impl Fn([f32; LANES]) -> L + Sync,
+    ) -> Result<Vec<L>> {
+        let count = self.panel_count() * self.inputs;
+        let mut out: Vec<L> = Vec::new();
+        reserve(&mut out, count, "a weight")?;
+        let share = Share::new(&mut out.spare_capacity_mut()[..count]);
+        // One line more than the row, so that sixteen rows do not share their cache sets.
+        let stride = self.inputs + LANES;
+        team.each(self.panel_count(), |_, panel| {
+            let mut rows = vec![0.0; LANES * stride];
+            for lane in 0..LANES {
+                if let Some(row) = self.source(panel, lane) {
+                    self.read(row, &mut rows[lane * stride..][..self.inputs]);
+                }
+            }
+            // SAFETY: each panel is packed by one task.
+            let lines = unsafe { share.part(panel * self.inputs..(panel + 1) * self.inputs) };
+            for (k, slot) in lines.iter_mut().enumerate() {
+                *slot = MaybeUninit::new(line(std::array::from_fn(|lane| rows[lane * stride + k])));
+            }
+        });
+        // SAFETY: the tasks wrote every line of every panel.
+        unsafe { out.set_len(count) };
+        Ok(out)
+    }
+}

@@ -1,0 +1,99 @@
+//! The probe: what a block's queries looked at, taken from the scores while they are in the cache.
+
+use super::isa::{Chosen, Kernel, Simd};
+use super::lines::{LANES, Line, floats};
+use super::plan::{Block, Report};
+use super::share::Share;
+use super::softmax::QUERIES;
+use super::transpose::transpose;
+use crate::backend::Sum;
+
+/// Writes one head's share of a report; `base` is where that head's reports begin.
+pub(super) fn report(
+    isa: Chosen,
+    block: &Block,
+    report: &Report,
+    scores: &[Line],
+    inverse: &[f32; QUERIES],
+    share: f32,
+    reports: &Share<'_, f32>,
+    base: usize,
+) {
+    let panels = block.queries.len().div_ceil(LANES);
+    let first_key = report.keys.start - block.keys.start;
+    let scores = &scores[first_key * panels..][..report.keys.len() * panels];
+    let first = report.queries.start - block.queries.start;
+    let lanes = first..first + report.queries.len();
+    let keys = report.keys.len();
+    let len = match report.sum {
+        Sum::PerRow => lanes.len() * keys,
+        Sum::OverRows => keys,
+    };
+    let at = base + report.at;
+    // SAFETY: every block and head has its own part of the reports.
+    let out = unsafe { reports.part(at..at + len) };
+    match report.sum {
+        Sum::PerRow => {
+            let scores = &floats(scores)[lanes.start..];
+            transpose(scores, panels * LANES, keys, lanes.len(), out, keys);
+            for (row, lane) in out.chunks_exact_mut(keys).zip(lanes) {
+                isa.run(Scale {
+                    row,
+                    by: inverse[lane] * share,
+                });
+            }
+        }
+        Sum::OverRows => {
+            let mut weights = [0.0; QUERIES];
+            for lane in lanes {
+                weights[lane] = inverse[lane] * share;
+            }
+            isa.run(OverRows {
+                scores,
+                panels,
+                weights: &weights,
+                out,
+            });
+        }
+    }
+}
+
+struct Scale<'a> {
+    row: &'a mut [f32],
+    by: f32,
+}
+
+impl Kernel for Scale<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for x in self.row {
+            *x *= self.by;
+        }
+    }
+}
+
+struct OverRows<'a> {
+    scores: &'a [Line],
+    panels: usize,
+    weights: &'a [f32; QUERIES],
+    out: &'a mut [f32],
+}
+
+impl Kernel for OverRows<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (weights, _) = self.weights.as_chunks::<LANES>();
+        let keys = self.scores.chunks_exact(self.panels);
+        for (out, key) in self.out.iter_mut().zip(keys) {
+            let mut sum = s.zero();
+            for (line, weights) in key.iter().zip(weights) {
+                sum = s.fma(s.load(line), s.load(weights), sum);
+            }
+            *out = s.sum(sum);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Rows of activations, and the operations that go through them once: norm, embed, combine.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use super::isa::{Chosen, Kernel, Simd};
+use super::lines::{Held, LANES, reserve};
+use super::panels::Packed;
+use super::share::Share;
+use super::team::Team;
+use crate::backend::{Norm, NormKind, RowMap};
+use crate::error::{Error, Result, same};
+
+/// Activations `[rows, width]` of [`Cpu`](super::Cpu).
+#[derive(Debug)]
+pub struct Rows {
+    pub(super) rows: usize,
+    pub(super) width: usize,
+    pub(super) data: Vec<f32>,
+    held: Held,
+}
+
+impl Rows {
+    pub(super) fn new(rows: usize, width: usize, total: &Arc<AtomicUsize>) -> Result<Self> {
+        let mut new = Self {
+            rows: 0,
+            width,
+            data: Vec::new(),
+            held: Held::new(total, 0),
+        };
+        new.resize(rows)?;
+        Ok(new)
+    }
+
+    /// Changes the rows in use; new ones are zero. Memory is never given back.
+    pub(super) fn resize(&mut self, rows: usize) -> Result<()> {
+        let floats = rows.checked_mul(self.width).ok_or(Error::Memory {
+            what: "activations",
+            bytes: usize::MAX,
+        })?;
+        if floats > self.data.len() {
+            let more = floats - self.data.len();
+            reserve(&mut self.data, more, "activations")?;
+        }
+        self.data.resize(floats, 0.0);
+        self.rows = rows;
+        self.held.set(self.data.capacity() * size_of::<f32>());
+        Ok(())
+    }
+
+    pub(super) fn row(&self, row: usize) -> &[f32] {
+        &self.data[row * self.width..(row + 1) * self.width]
+    }
+
+    /// The floats of `count` rows from `at` on, if there are as many.
+    pub(super) fn place(
+        &mut self,
+        what: &'static str,
+        at: usize,
+        count: usize,
+    ) -> Result<&mut [f32]> {
+        if at.checked_add(count).is_none_or(|end| end > self.rows) {
+            return Err(Error::shape(
+                what,
+                format!("at most {}", self.rows),
+                format!("{at} + {count}"),
+            ));
+        }
+        Ok(&mut self.data[at * self.width..(at + count) * self.width])
+    }
+}
+
+pub(super) fn embed(table: &Packed, ids: &[u32], out: &mut Rows, at: usize) -> Result<()> {
+    same("width of an embedding", table.inputs, out.width)?;
+    let width = out.width;
+    let slots = out.place("rows of embeddings", at, ids.len())?;
+    for (&id, slot) in ids.iter().zip(slots.chunks_exact_mut(width.max(1))) {
+        if !table.entry(id as usize, slot) {
+            let known = format!("an entry of a table of {}", table.outputs);
+            return Err(Error::shape("token id", known, id));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn combine(
+    team: &Team,
+    x: &Rows,
+    map: &RowMap,
+    out: &mut Rows,
+    at: usize,
+) -> Result<()> {
+    same("width of combined rows", x.width, out.width)?;
+    check_map(map, x.rows)?;
+    let width = out.width;
+    let share = Share::new(out.place("combined rows", at, map.rows())?);
+    let sources = map.from.len().div_ceil(map.rows().max(1));
+    team.rows(map.rows(), width * (1 + sources), |rows| {
+        for i in rows {
+            // SAFETY: each row is written by one task.
+            let row = unsafe { share.part(i * width..(i + 1) * width) };
+            row.fill(0.0);
+            for (from, weight) in map.sources(i) {
+                for (o, v) in row.iter_mut().zip(x.row(from)) {
+                    *o += weight * v;
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+fn check_map(map: &RowMap, rows: usize) -> Result<()> {
+    same("weights of a row map", map.from.len(), map.weight.len())?;
+    let ascending = map.starts.windows(2).all(|w| w[0] <= w[1]);
+    let end = map.starts.last().copied().unwrap_or(0) as usize;
+    if !ascending || end > map.from.len() {
+        return Err(Error::shape(
+            "starts of a row map",
+            format!("ascending, at most {}", map.from.len()),
+            format!("{end}"),
+        ));
+    }
+    check_rows("rows combined", &map.from, rows)
+}
+
+fn check_rows(what: &'static str, wanted: &[u32], rows: usize) -> Result<()> {
+    match wanted.iter().max() {
+        Some(&row) if row as usize >= rows => Err(Error::shape(what, format!("below {rows}"), row)),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn norm(
+    isa: Chosen,
+    team: &Team,
+    x: &Rows,
+    rows: Option<&[u32]>,
+    norm: &Norm<'_, Rows>,
+    out: &mut Rows,
+) -> Result<()> {
+    same("width of a normalised row", x.width, out.width)?;
+    same("scale of a norm", x.width, norm.scale.data.len())?;
+    if let Some(shift) = norm.shift {
+        same("shift of a norm", x.width, shift.data.len())?;
+    }
+    if let Some(rows) = rows {
+        check_rows("rows normalised", rows, x.rows)?;
+    }
+    let count = rows.map_or(x.rows, <[u32]>::len);
+    out.resize(count)?;
+    let share = Share::new(&mut out.data);
+    team.rows(count, 4 * x.width, |range| {
+        for i in range {
+            let source = rows.map_or(i, |rows| rows[i] as usize);
+            // SAFETY: each row is written by one task.
+            let out = unsafe { share.part(i * x.width..(i + 1) * x.width) };
+            isa.run(Normalise {
+                x: x.row(source),
+                norm,
+                out,
+            });
+        }
+    });
+    Ok(())
+}
+
+struct Normalise<'a> {
+    x: &'a [f32],
+    norm: &'a Norm<'a, Rows>,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Normalise<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let width = self.x.len() as f32;
+        let mean = match self.norm.kind {
+            NormKind::Rms => 0.0,
+            NormKind::Layer => reduce(s, self.x, 0.0, |sum, x| s.add(sum, x)) / width,
+        };
+        let center = s.splat(mean);
+        let squares = reduce(s, self.x, mean, |sum, x| {
+            let x = s.sub(x, center);
+            s.fma(x, x, sum)
+        });
+        let inverse = 1.0 / (squares / width + self.norm.eps).sqrt();
+        let parameters = self.x.iter().zip(&self.norm.scale.data);
+        for (o, (x, scale)) in self.out.iter_mut().zip(parameters) {
+            *o = (x - mean) * inverse * scale;
+        }
+        if let Some(shift) = self.norm.shift {
+            for (o, shift) in self.out.iter_mut().zip(&shift.data) {
+                *o += shift;
+            }
+        }
+    }
+}
+
+/// Folds `x` into four vectors in turn, `fill`ing up the last one, and adds their lanes.
+#[inline(always)]
+fn reduce<S: Simd>(s: S, x: &[f32], fill: f32, step: impl Fn(S::V, S::V) -> S::V) -> f32 {
+    let mut sums = [s.zero(); 4];
+    let (lines, rest) = x.as_chunks::<LANES>();
+    let (fours, ones) = lines.as_chunks::<4>();
+    for four in fours {
+        for (sum, line) in sums.iter_mut().zip(four) {
+            *sum = step(*sum, s.load(line));
+        }
+    }
+    for (sum, line) in sums.iter_mut().zip(ones) {
+        *sum = step(*sum, s.load(line));
+    }
+    if !rest.is_empty() {
+        let mut line = [fill; LANES];
+        line[..rest.len()].copy_from_slice(rest);
+        sums[3] = step(sums[3], s.load(&line));
+    }
+    s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
+}

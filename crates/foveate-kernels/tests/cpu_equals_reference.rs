@@ -1,0 +1,291 @@
+//! Every operation of `Cpu`, with every instruction set of this machine, against the oracle.
+
+mod common;
+
+use common::{Attention, Linear, close, every_isa, norm, random, rank, upload};
+use foveate_kernels::{
+    Act, Ask, Backend, Dtype, Heads, Into, Layout, Noise, NormKind, Pick, Plan, Rank, Reference,
+    Rotation, RowMap, Span, Sum,
+};
+use proptest::prelude::*;
+
+const LIMIT: f32 = 1e-4;
+
+fn check_linear(linear: &Linear, rows: usize) {
+    let x = random(rows * linear.inputs, 3);
+    let want = linear.run(&mut Reference::default(), &x);
+    for mut cpu in every_isa(2) {
+        let what = format!(
+            "{:?}, {rows} rows, {:?} {:?} {:?}",
+            cpu.isa(),
+            linear.parts,
+            linear.act,
+            linear.dtype
+        );
+        close(&linear.run(&mut cpu, &x), &want, LIMIT, &what);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_linear_of_any_shape_equals_the_reference(
+        rows in 1usize..=300,
+        inputs in 1usize..=600,
+        parts in prop::collection::vec(1usize..=70, 1..=3),
+        bias in any::<bool>(),
+        add in any::<bool>(),
+        half in any::<bool>(),
+        act in prop::sample::select(vec![Act::None, Act::GeluTanh, Act::GeluErf]),
+    ) {
+        let mut linear = Linear::new(inputs, &parts, 1);
+        if bias {
+            linear = linear.with_bias();
+        }
+        linear.act = act;
+        linear.into = if add { Into::Add } else { Into::Store };
+        linear.dtype = if half { Dtype::Bf16 } else { Dtype::F32 };
+        check_linear(&linear, rows);
+    }
+
+    #[test]
+    fn a_gated_linear_of_any_shape_equals_the_reference(
+        rows in 1usize..=300,
+        inputs in 1usize..=300,
+        outputs in 1usize..=120,
+        bias in any::<bool>(),
+        half in any::<bool>(),
+    ) {
+        let mut linear = Linear::new(inputs, &[outputs, outputs], 1);
+        if bias {
+            linear = linear.with_bias();
+        }
+        linear.layout = Layout::Gated;
+        linear.act = Act::SwiGlu;
+        linear.dtype = if half { Dtype::Bf16 } else { Dtype::F32 };
+        check_linear(&linear, rows);
+    }
+
+    #[test]
+    fn an_attention_of_any_shape_equals_the_reference(
+        (dim, kv_count, queries_per_kv) in (
+            prop::sample::select(vec![8usize, 12, 24, 64, 72]), 1usize..=3, 1usize..=2),
+        lengths in prop::collection::vec((1usize..=90, 1usize..=150), 1..=3),
+        rotate in any::<bool>(),
+        seed in 0u64..1000,
+    ) {
+        check_attention(&ragged(dim, kv_count, queries_per_kv, &lengths, rotate, seed));
+    }
+
+    #[test]
+    fn a_norm_of_any_width_equals_the_reference(
+        rows in 1usize..=40, width in 1usize..=700, layer in any::<bool>(),
+    ) {
+        let kind = if layer { NormKind::Layer } else { NormKind::Rms };
+        let x = random(rows * width, 4);
+        let listed: Vec<u32> = (0..rows as u32).rev().step_by(2).collect();
+        for which in [None, Some(&listed[..])] {
+            let want = norm(&mut Reference::default(), &x, width, which, kind);
+            for mut cpu in every_isa(2) {
+                close(&norm(&mut cpu, &x, width, which, kind), &want, LIMIT, "norm");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_widths_of_real_models_equal_the_reference() {
+    for (inputs, outputs, rows) in [(588, 72, 7), (1152, 130, 13), (4304, 48, 30)] {
+        let mut linear = Linear::new(inputs, &[outputs], 2).with_bias();
+        linear.act = Act::GeluTanh;
+        check_linear(&linear, rows);
+    }
+}
+
+#[test]
+fn activations_are_exact_far_from_zero() {
+    for act in [Act::GeluTanh, Act::GeluErf] {
+        let mut linear = Linear::new(1, &[1], 2);
+        linear.weights = vec![1.0];
+        linear.act = act;
+        let x: Vec<f32> = (-2000..=2000).map(|i| i as f32 * 0.01).collect();
+        let want = linear.run(&mut Reference::default(), &x);
+        for mut cpu in every_isa(1) {
+            close(&linear.run(&mut cpu, &x), &want, 1e-6, &format!("{act:?}"));
+        }
+    }
+}
+
+/// One span per length, with every kind of ask and gaps between the queries.
+fn ragged(
+    dim: usize,
+    kv_count: usize,
+    queries_per_kv: usize,
+    lengths: &[(usize, usize)],
+    rotate: bool,
+    seed: u64,
+) -> Attention {
+    let heads = Heads {
+        count: kv_count * queries_per_kv,
+        kv_count,
+        dim,
+    };
+    let (mut queries, mut keys) = (0, 0);
+    let mut plan = Plan::default();
+    for &(query_count, key_count) in lengths {
+        queries += 2;
+        let span = Span {
+            queries: queries..queries + query_count,
+            keys: keys..keys + key_count,
+        };
+        let half = span.queries.start + query_count / 2;
+        plan.asks.push(Ask {
+            queries: span.queries.start..half,
+            keys: keys + key_count / 3..keys + key_count,
+            sum: Sum::PerRow,
+        });
+        plan.asks.push(Ask {
+            queries: half..span.queries.end,
+            keys: span.keys.clone(),
+            sum: Sum::OverRows,
+        });
+        queries += query_count;
+        // The next span sees some of these keys too.
+        keys += key_count - key_count / 4;
+        plan.spans.push(span);
+    }
+    let last_key = plan.spans.iter().map(|span| span.keys.end).max();
+    let (query_rows, key_rows) = (queries + 1, last_key.unwrap_or(0) + 3);
+    if rotate {
+        plan.rotation = Some(Rotation {
+            theta: 10_000.0,
+            dim,
+            queries: (0..query_rows as u32).map(|p| 3 * p + 1).collect(),
+            keys: (0..key_rows as u32).map(|p| 2 * p).collect(),
+        });
+    }
+    Attention::new(heads, query_rows, key_rows, plan, seed)
+}
+
+fn check_attention(attention: &Attention) {
+    let (want, want_probe) = attention.run(&mut Reference::default(), true);
+    for mut cpu in every_isa(2) {
+        let what = format!("{:?} {:?}", cpu.isa(), attention.heads);
+        let (got, probe) = attention.run(&mut cpu, true);
+        close(&got, &want, LIMIT, &what);
+        close(&probe, &want_probe, LIMIT, &format!("probe, {what}"));
+    }
+}
+
+#[test]
+fn an_attention_with_many_keys_equals_the_reference() {
+    check_attention(&ragged(12, 2, 1, &[(70, 2300), (1, 5)], true, 11));
+    check_attention(&ragged(128, 1, 2, &[(3, 700)], true, 12));
+}
+
+#[test]
+fn a_combination_equals_the_reference() {
+    let x = random(50 * 37, 6);
+    let map = RowMap {
+        starts: vec![0, 1, 1, 4, 6],
+        from: vec![49, 3, 3, 20, 7, 0],
+        weight: vec![1.0, 0.5, 0.25, -1.5, 2.0, 0.125],
+    };
+    let run = |b: &mut dyn FnMut() -> Vec<f32>| b();
+    let want = run(&mut || combine(&mut Reference::default(), &x, &map));
+    for mut cpu in every_isa(2) {
+        close(&combine(&mut cpu, &x, &map), &want, 1e-6, "combine");
+    }
+}
+
+fn combine<B: Backend>(b: &mut B, x: &[f32], map: &RowMap) -> Vec<f32> {
+    let x = upload(b, x, 37);
+    let mut out = upload(b, &random(6 * 37, 2), 37);
+    b.combine(&x, map, &mut out, 1).expect("a combination");
+    common::download(b, &out, 6)
+}
+
+#[test]
+fn an_embedding_equals_the_reference_in_f32_and_bfloat16() {
+    for dtype in [Dtype::F32, Dtype::Bf16] {
+        let mut table = Linear::new(20, &[33], 4);
+        table.layout = Layout::Table;
+        table.dtype = dtype;
+        let want = embed(&mut Reference::default(), &table);
+        for mut cpu in every_isa(1) {
+            assert_eq!(embed(&mut cpu, &table), want);
+        }
+    }
+}
+
+fn embed<B: Backend>(b: &mut B, table: &Linear) -> Vec<f32> {
+    let w = table.weight(b);
+    let mut out = b.buf(5, 20).expect("a buffer");
+    b.embed(&w, &[32, 0, 7, 7], &mut out, 1)
+        .expect("embeddings");
+    common::download(b, &out, 5)
+}
+
+fn check_rank(head: &Linear, rows: usize, wanted: &Rank<'_>) {
+    let x: Vec<f32> = random(rows * head.inputs, 5)
+        .iter()
+        .map(|x| 20.0 * x)
+        .collect();
+    let want = rank(&mut Reference::default(), head, &x, wanted);
+    for mut cpu in every_isa(2) {
+        let got = rank(&mut cpu, head, &x, wanted);
+        for (got, want) in got.iter().zip(&want) {
+            assert_eq!(got.token, want.token, "{:?}", cpu.isa());
+            let error = (got.probability - want.probability).abs() / want.probability;
+            assert!(error < 2e-5, "{got:?}, expected {want:?}");
+        }
+    }
+}
+
+#[test]
+fn candidates_of_a_large_vocabulary_equal_the_reference() {
+    let head = Linear::new(24, &[126_349], 9);
+    let greedy = Pick::Greedy;
+    let drawn = Pick::Gumbel {
+        temperature: 0.7,
+        noise: Noise::Counter {
+            seed: 7,
+            step: 3,
+            position: 5,
+        },
+    };
+    check_rank(
+        &head,
+        5,
+        &Rank {
+            forbidden: &[126_348, 0, 5, 77_000],
+            picks: &[greedy, drawn, greedy, drawn, greedy],
+        },
+    );
+}
+
+#[test]
+fn the_best_token_may_be_forbidden_and_equals_are_won_by_the_lowest_id() {
+    let mut head = Linear::new(1, &[500], 9).with_bias();
+    head.weights = vec![0.0; 500];
+    head.biases = vec![1.0; 500];
+    for id in [40, 41, 250, 499] {
+        head.biases[id] = 3.0;
+    }
+    head.biases[123] = 9.0;
+    for (forbidden, want) in [
+        (&[123, 40][..], 41),
+        (&[123, 40, 41, 250][..], 499),
+        (&[][..], 123),
+    ] {
+        let wanted = Rank {
+            forbidden,
+            picks: &[Pick::Greedy; 2],
+        };
+        check_rank(&head, 2, &wanted);
+        for mut cpu in every_isa(1) {
+            assert_eq!(rank(&mut cpu, &head, &[1.0, 1.0], &wanted)[1].token, want);
+        }
+    }
+}
