@@ -12,19 +12,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join(FOLDER);
     println!("cargo::rerun-if-changed={}", folder.display());
     let mut files: Vec<PathBuf> = Vec::new();
-    if folder.is_dir() {
-        for entry in fs::read_dir(&folder)? {
+    // The vision tower's config lies in a folder of its own inside the model's.
+    let mut folders = vec![folder.clone()];
+    while let Some(next) = folders.pop().filter(|f| f.is_dir()) {
+        for entry in fs::read_dir(next)? {
             let path = entry?.path();
             let kind = path.extension().and_then(|e| e.to_str());
-            if matches!(kind, Some("json" | "safetensors" | "jinja")) {
-                files.push(path.canonicalize()?);
+            if path.is_dir() {
+                folders.push(path);
+            } else if matches!(kind, Some("json" | "safetensors" | "jinja")) {
+                files.push(path);
             }
         }
     }
     files.sort();
     let mut table = String::from("&[\n");
     for path in &files {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = path.strip_prefix(&folder)?.to_string_lossy();
+        let path = path.canonicalize()?;
         writeln!(table, "    ({name:?}, include_bytes!({path:?})),")?;
     }
     table.push(']');

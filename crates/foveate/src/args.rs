@@ -107,7 +107,12 @@ pub(crate) struct GenerationArgs {
     #[arg(long, env = "FOVEATE_TEMPERATURE", value_name = "T")]
     pub(crate) temperature: Option<f64>,
     /// Classifier-free guidance; 0 is off
-    #[arg(long, env = "FOVEATE_CFG_SCALE", value_name = "S", default_value_t = 0.0)]
+    #[arg(
+        long,
+        env = "FOVEATE_CFG_SCALE",
+        value_name = "S",
+        default_value_t = 0.0
+    )]
     pub(crate) cfg_scale: f64,
     /// End the answer before this text; repeatable, replaces the model's own
     #[arg(long, env = "FOVEATE_STOP", value_name = "STR")]
@@ -315,7 +320,11 @@ impl From<QueriesName> for Queries {
 }
 
 fn parse_moment(text: &str) -> Result<Moment, String> {
-    let number = |digits: &str| digits.parse().map_err(|_| format!("{digits:?} is no count"));
+    let number = |digits: &str| {
+        digits
+            .parse()
+            .map_err(|_| format!("{digits:?} is no count"))
+    };
     match text.split_once('=') {
         None if text == "decoder" => Ok(Moment::BeforeDecoder),
         Some(("step", step)) => Ok(Moment::AfterStep(number(step)?)),

@@ -18,7 +18,12 @@ pub(crate) struct CompletionsArgs {
 /// Prints the script.
 pub(crate) fn main(args: &CompletionsArgs) -> Result<ExitCode> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut crate::Cli::command(), "foveate", &mut script);
+    clap_complete::generate(
+        args.shell,
+        &mut crate::Cli::command(),
+        "foveate",
+        &mut script,
+    );
     exit::print(&String::from_utf8(script)?)?;
     Ok(ExitCode::SUCCESS)
 }

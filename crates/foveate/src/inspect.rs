@@ -59,7 +59,10 @@ pub(crate) fn main(args: &InspectArgs) -> Result<ExitCode> {
         counts.push((size, geometry(size.0, size.1, &model.card.tiling)?));
     }
     let text = if args.json {
-        format!("{}\n", serde_json::to_string(&object(&model, &tensors, &counts))?)
+        format!(
+            "{}\n",
+            serde_json::to_string(&object(&model, &tensors, &counts))?
+        )
     } else {
         page(&model, &tensors, &counts, args.tensors)
     };
@@ -74,9 +77,9 @@ fn tensors(model: &Model) -> Vec<Stored> {
         let tensor = checkpoint.tensor(name).ok();
         Stored {
             name: name.to_owned(),
-            dtype: tensor.as_ref().map_or("other".into(), |t| {
-                format!("{:?}", t.dtype).to_lowercase()
-            }),
+            dtype: tensor
+                .as_ref()
+                .map_or("other".into(), |t| format!("{:?}", t.dtype).to_lowercase()),
             shape: tensor.map(|t| t.shape).unwrap_or_default(),
         }
     };
@@ -85,7 +88,11 @@ fn tensors(model: &Model) -> Vec<Stored> {
 
 fn parameters(tensors: &[Stored]) -> u64 {
     let size = |t: &Stored| t.shape.iter().map(|n| *n as u64).product::<u64>();
-    tensors.iter().filter(|t| t.dtype != "other").map(size).sum()
+    tensors
+        .iter()
+        .filter(|t| t.dtype != "other")
+        .map(size)
+        .sum()
 }
 
 fn stored_bytes(tensors: &[Stored]) -> u64 {
@@ -93,7 +100,11 @@ fn stored_bytes(tensors: &[Stored]) -> u64 {
         let elements: u64 = t.shape.iter().map(|n| *n as u64).product();
         elements * if t.dtype == "f32" { 4 } else { 2 }
     };
-    tensors.iter().filter(|t| t.dtype != "other").map(size).sum()
+    tensors
+        .iter()
+        .filter(|t| t.dtype != "other")
+        .map(size)
+        .sum()
 }
 
 fn per_type(tensors: &[Stored]) -> BTreeMap<&str, usize> {
@@ -249,7 +260,9 @@ fn sizes(counts: &[((u32, u32), Geometry)]) -> comfy_table::Table {
             format!("{width} x {height}"),
             found.visual_tokens.to_string(),
             found.base_tokens.to_string(),
-            found.grid.map_or("none".into(), |(rows, columns)| format!("{rows} x {columns}")),
+            found.grid.map_or("none".into(), |(rows, columns)| {
+                format!("{rows} x {columns}")
+            }),
             found.views.to_string(),
         ]));
     }

@@ -31,12 +31,13 @@ pub(crate) fn open(args: &ModelArgs) -> Result<Model> {
         }
         None if BUILT_IN.is_empty() => bail!("no default model in this build; pass -m"),
         None => {
-            let checkpoint = Checkpoint::embedded(BUILT_IN).context("opening the built-in model")?;
+            let checkpoint =
+                Checkpoint::embedded(BUILT_IN).context("opening the built-in model")?;
             ("foveate-nano (built-in)".into(), checkpoint)
         }
     };
-    let card = card(&checkpoint, &environment)
-        .with_context(|| format!("reading the config of {name}"))?;
+    let card =
+        card(&checkpoint, &environment).with_context(|| format!("reading the config of {name}"))?;
     Ok(Model {
         name,
         checkpoint,

@@ -17,7 +17,10 @@ pub(crate) fn read(args: &ImageArgs) -> Result<Vec<Picture>> {
             "--image - was given {piped} times; standard input holds one picture"
         )));
     }
-    args.images.iter().map(|path| read_one(path, args)).collect()
+    args.images
+        .iter()
+        .map(|path| read_one(path, args))
+        .collect()
 }
 
 fn read_one(path: &Path, args: &ImageArgs) -> Result<Picture> {
@@ -32,7 +35,12 @@ fn read_one(path: &Path, args: &ImageArgs) -> Result<Picture> {
         .take(limits.max_file_bytes.saturating_add(1))
         .read_to_end(&mut bytes)
         .context("reading an image from standard input")?;
-    Ok(decode_bytes("standard input", &bytes, args.orientation(), &limits)?)
+    Ok(decode_bytes(
+        "standard input",
+        &bytes,
+        args.orientation(),
+        &limits,
+    )?)
 }
 
 fn is_stdin(path: &Path) -> bool {

@@ -21,7 +21,12 @@ use crate::{load, overlay, pictures, progress};
 #[derive(clap::Args, Debug)]
 pub(crate) struct RunArgs {
     /// The question
-    #[arg(short = 'i', long = "input", env = "FOVEATE_INPUT", value_name = "QUESTION")]
+    #[arg(
+        short = 'i',
+        long = "input",
+        env = "FOVEATE_INPUT",
+        value_name = "QUESTION"
+    )]
     question: Option<String>,
     /// Show the answer being denoised
     #[arg(long, env = "FOVEATE_VISUAL", value_parser = FalseyValueParser::new())]
@@ -41,7 +46,12 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     prune: PruneArgs,
     /// Share of each image's visual tokens that survives, above 0 and at most 1
-    #[arg(long, env = "FOVEATE_KEEP", value_name = "R", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        env = "FOVEATE_KEEP",
+        value_name = "R",
+        allow_negative_numbers = true
+    )]
     #[arg(help_heading = "Visual-token pruning")]
     keep: Option<f64>,
 }

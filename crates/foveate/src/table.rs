@@ -59,7 +59,12 @@ mod tests {
 
     #[test]
     fn numbers_read_easily() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (8_388_608, "8,388,608")] {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (8_388_608, "8,388,608"),
+        ] {
             assert_eq!(grouped(number), text);
         }
         assert_eq!(bytes(512), "512 B");

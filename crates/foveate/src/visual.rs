@@ -80,7 +80,9 @@ impl<'e> Frames<'e> {
             }
             let decoded = self.engine.decode(&ids[run..=position])?;
             let unfinished = decoded.ends_with(char::REPLACEMENT_CHARACTER)
-                && ids.get(position + 1).is_some_and(|id| *id != denoiser.mask());
+                && ids
+                    .get(position + 1)
+                    .is_some_and(|id| *id != denoiser.mask());
             if unfinished {
                 continue;
             }
@@ -148,7 +150,13 @@ impl Watcher for Frames<'_> {
 /// Text without control characters, which a terminal would obey; line breaks and tabs stay.
 pub(crate) fn harmless(text: &str) -> String {
     let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    let shown = |c| if obeyed(c) { char::REPLACEMENT_CHARACTER } else { c };
+    let shown = |c| {
+        if obeyed(c) {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
     text.chars().map(shown).collect()
 }
 
@@ -222,14 +230,16 @@ mod tests {
     #[test]
     fn an_answer_cannot_command_the_terminal() {
         assert_eq!(harmless("a\x1b[2Jb\u{9b}c\n"), "a\u{fffd}[2Jb\u{fffd}c\n");
-        assert!(wrap(
-            &[Piece {
-                text: "\x1b]0;x\x07".into(),
-                style: BOLD
-            }],
-            80
-        )
-        .iter()
-        .all(|line| !line.contains("\x1b]")));
+        assert!(
+            wrap(
+                &[Piece {
+                    text: "\x1b]0;x\x07".into(),
+                    style: BOLD
+                }],
+                80
+            )
+            .iter()
+            .all(|line| !line.contains("\x1b]"))
+        );
     }
 }

@@ -112,32 +112,30 @@ impl<const ROWS: usize, const PANELS: usize> Kernel for Fixed<ROWS, PANELS> {
                 }
             }
             let (mut a, mut b) = (tile.a, tile.b);
-            let mut step = |sums: &mut [[S::V; PANELS]; ROWS]| {
-                let mut columns = [s.zero(); PANELS];
-                for (p, column) in columns.iter_mut().enumerate() {
-                    *column = s.load(&*b.add(p * tile.b_panel));
-                }
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let x = s.splat(*a.add(r));
-                    for (sum, column) in sums.iter_mut().zip(columns) {
-                        *sum = s.fma(x, column, *sum);
-                    }
-                }
-                a = a.add(tile.a_step);
-                b = b.add(1);
-            };
-            let strides = tile.depth / STRIDE;
-            let burst = tile.ahead.lines.div_ceil(strides.max(1));
-            for stride in 0..strides {
-                for line in stride * burst..(stride + 1) * burst {
+            let burst = tile.ahead.lines.div_ceil((tile.depth / STRIDE).max(1));
+            let (mut done, mut line) = (0, 0);
+            // One inner loop, spelled out: a closure that is not inlined would lose the instruction set.
+            while done < tile.depth {
+                for _ in 0..burst {
                     tile.ahead.fetch(PANELS, line);
+                    line += 1;
                 }
-                for _ in 0..STRIDE {
-                    step(&mut sums);
+                let end = (done + STRIDE).min(tile.depth);
+                while done < end {
+                    let mut columns = [s.zero(); PANELS];
+                    for (p, column) in columns.iter_mut().enumerate() {
+                        *column = s.load(&*b.add(p * tile.b_panel));
+                    }
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let x = s.splat(*a.add(r));
+                        for (sum, column) in sums.iter_mut().zip(columns) {
+                            *sum = s.fma(x, column, *sum);
+                        }
+                    }
+                    a = a.add(tile.a_step);
+                    b = b.add(1);
+                    done += 1;
                 }
-            }
-            for _ in strides * STRIDE..tile.depth {
-                step(&mut sums);
             }
             for (r, sums) in sums.iter().enumerate() {
                 for (p, sum) in sums.iter().enumerate() {

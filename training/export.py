@@ -1,0 +1,173 @@
+"""Writes a checkpoint in LLaDA-V's on-disk layout: ../models/foveate-nano."""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from model import Config, Foveate
+from scenes import IMAGE_SIZE, PATCH_SIZE
+from text import CHAT_TEMPLATE, SPECIAL_TOKENS, TOKENIZER_PATH, Text
+
+HERE = Path(__file__).parent
+TOWER = "foveate-nano-vision"
+
+
+def language_config(config: Config, text: Text) -> dict:
+    """config.json."""
+    return {
+        "architectures": ["LlavaLLaDAModelLM"],
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "bos_token_id": text.tokenizer.token_to_id("<|startoftext|>"),
+        "eos_token_id": text.tokenizer.token_to_id("<|endoftext|>"),
+        "hidden_act": "silu",
+        "hidden_size": config.hidden_size,
+        "image_aspect_ratio": "pad",
+        "image_grid_pinpoints": [[IMAGE_SIZE, IMAGE_SIZE]],
+        "initializer_range": 0.02,
+        "intermediate_size": config.intermediate_size,
+        "max_position_embeddings": 1024,
+        "mm_hidden_size": config.vision_hidden_size,
+        "mm_newline_position": "grid",
+        "mm_patch_merge_type": "spatial_unpad",
+        "mm_projector_type": "mlp2x_gelu",
+        "mm_resampler_type": None,
+        "mm_spatial_pool_mode": "bilinear",
+        "mm_spatial_pool_stride": None,
+        "mm_use_im_patch_token": False,
+        "mm_use_im_start_end": False,
+        "mm_vision_select_feature": "patch",
+        "mm_vision_select_layer": -2,
+        "mm_vision_tower": TOWER,
+        "model_type": "llava_llada",
+        "num_attention_heads": config.heads,
+        "num_hidden_layers": config.layers,
+        "num_key_value_heads": config.heads,
+        "pretraining_tp": 1,
+        "rms_norm_eps": config.rms_norm_epsilon,
+        "rope_scaling": None,
+        "rope_theta": config.rope_theta,
+        "tie_word_embeddings": False,
+        "tokenizer_model_max_length": 1024,
+        "tokenizer_padding_side": "right",
+        "torch_dtype": "bfloat16",
+        "transformers_version": "4.46.3",
+        "use_cache": False,
+        "use_mm_proj": True,
+        "vocab_size": config.vocabulary_size,
+    }
+
+
+def tower_config(config: Config) -> dict:
+    """The vision tower's config.json; LLaDA-V drops the last layer, so it counts one more."""
+    return {
+        "architectures": ["SiglipModel"],
+        "initializer_factor": 1.0,
+        "model_type": "siglip",
+        "text_config": {
+            "model_type": "siglip_text_model", "hidden_size": config.vision_hidden_size, "vocab_size": 64,
+            "num_hidden_layers": 1,
+        },
+        "torch_dtype": "bfloat16",
+        "transformers_version": "4.46.3",
+        "vision_config": {
+            "hidden_size": config.vision_hidden_size,
+            "intermediate_size": config.vision_intermediate_size,
+            "num_hidden_layers": config.vision_layers + 1,
+            "num_attention_heads": config.vision_heads,
+            "num_channels": 3,
+            "image_size": IMAGE_SIZE,
+            "patch_size": PATCH_SIZE,
+            "hidden_act": "gelu_pytorch_tanh",
+            "layer_norm_eps": config.vision_layer_norm_epsilon,
+            "attention_dropout": 0.0,
+            "model_type": "siglip_vision_model",
+        },
+    }
+
+
+PREPROCESSOR = {
+    "do_normalize": True,
+    "do_rescale": True,
+    "do_resize": True,
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+    "image_processor_type": "SiglipImageProcessor",
+    "processor_class": "SiglipProcessor",
+    "resample": 3,
+    "rescale_factor": 1 / 255,
+    "size": {"height": IMAGE_SIZE, "width": IMAGE_SIZE},
+}
+
+GENERATION = {"gen_length": 32, "block_length": 32, "steps": 16, "stop": ["<|eot_id|>"], "system_prompt": ""}
+
+
+def special_token(content: str) -> dict:
+    """A special token as the tokenizer's JSON files spell it."""
+    return {"content": content, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
+
+
+def tokenizer_config(text: Text) -> dict:
+    """tokenizer_config.json."""
+    added = {
+        str(text.tokenizer.token_to_id(token)): {**special_token(token), "special": True} for token in SPECIAL_TOKENS
+    }
+    return {
+        "add_bos_token": False,
+        "add_eos_token": False,
+        "added_tokens_decoder": added,
+        "additional_special_tokens": ["<|mdm_mask|>"],
+        "bos_token": "<|startoftext|>",
+        "chat_template": CHAT_TEMPLATE,
+        "clean_up_tokenization_spaces": False,
+        "eos_token": "<|endoftext|>",
+        "model_input_names": ["input_ids", "attention_mask"],
+        "model_max_length": 1024,
+        "pad_token": "<|endoftext|>",
+        "tokenizer_class": "PreTrainedTokenizerFast",
+    }
+
+
+def special_tokens_map() -> dict:
+    """special_tokens_map.json."""
+    return {
+        "additional_special_tokens": ["<|mdm_mask|>"],
+        "bos_token": special_token("<|startoftext|>"),
+        "eos_token": special_token("<|endoftext|>"),
+        "pad_token": special_token("<|endoftext|>"),
+    }
+
+
+def write_json(path: Path, value: dict) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, default=HERE / "runs/nano/checkpoint.pt")
+    parser.add_argument("--output", type=Path, default=HERE.parent / "models/foveate-nano")
+    options = parser.parse_args()
+    text = Text()
+    config = Config(text.vocabulary_size)
+    model = Foveate(config)
+    model.load_state_dict(torch.load(options.checkpoint, weights_only=True)["average"])
+    tower = options.output / TOWER
+    tower.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.to(torch.bfloat16).contiguous() for name, value in model.state_dict().items()}
+    save_file(tensors, options.output / "model.safetensors", metadata={"format": "pt"})
+    write_json(options.output / "config.json", language_config(config, text))
+    write_json(options.output / "generation_config.json", GENERATION)
+    write_json(options.output / "tokenizer_config.json", tokenizer_config(text))
+    write_json(options.output / "special_tokens_map.json", special_tokens_map())
+    shutil.copyfile(TOKENIZER_PATH, options.output / "tokenizer.json")
+    write_json(tower / "config.json", tower_config(config))
+    write_json(tower / "preprocessor_config.json", PREPROCESSOR)
+    print(f"{sum(value.numel() for value in tensors.values())} parameters written to {options.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,271 @@
+"""foveate-nano: LLaDA-V's architecture at less than a million parameters, in plain PyTorch.
+
+Module names follow the checkpoint's tensor names, so that the export is a plain state dict.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scenes import IMAGE_SIZE, PATCH_CLASSES, PATCH_SIZE
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of the model."""
+
+    vocabulary_size: int
+    hidden_size: int = 128
+    intermediate_size: int = 256
+    layers: int = 3
+    heads: int = 4
+    rope_theta: float = 1000.0
+    rms_norm_epsilon: float = 1e-5
+    vision_hidden_size: int = 96
+    vision_intermediate_size: int = 288
+    vision_layers: int = 3  # stored and used; the tower's config.json says one more
+    vision_heads: int = 4
+    vision_layer_norm_epsilon: float = 1e-6
+
+    @property
+    def visual_tokens(self) -> int:
+        return (IMAGE_SIZE // PATCH_SIZE) ** 2
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """[batch, length, width] to [batch, heads, length, width / heads]."""
+    batch, length, width = x.shape
+    return x.view(batch, length, heads, width // heads).transpose(1, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """The inverse of `split_heads`."""
+    batch, heads, length, width = x.shape
+    return x.transpose(1, 2).reshape(batch, length, heads * width)
+
+
+class VisionAttention(nn.Module):
+    """Self-attention of SigLIP."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        width = config.vision_hidden_size
+        self.heads = config.vision_heads
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(width, width) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (split_heads(project(x), self.heads) for project in (self.q_proj, self.k_proj, self.v_proj))
+        return self.out_proj(merge_heads(F.scaled_dot_product_attention(q, k, v)))
+
+
+class VisionMlp(nn.Module):
+    """Two linear layers around a tanh-GELU."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.fc1 = nn.Linear(config.vision_hidden_size, config.vision_intermediate_size)
+        self.fc2 = nn.Linear(config.vision_intermediate_size, config.vision_hidden_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+
+
+class VisionLayer(nn.Module):
+    """A pre-norm encoder layer of SigLIP."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.layer_norm1, self.layer_norm2 = (
+            nn.LayerNorm(config.vision_hidden_size, eps=config.vision_layer_norm_epsilon) for _ in range(2)
+        )
+        self.self_attn = VisionAttention(config)
+        self.mlp = VisionMlp(config)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.self_attn(self.layer_norm1(x))
+        return x + self.mlp(self.layer_norm2(x))
+
+
+class VisionModel(nn.Module):
+    """Patch and position embeddings and the layers; no final norm, as LLaDA-V uses the tower."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        width = config.vision_hidden_size
+        self.embeddings = nn.Module()
+        self.embeddings.patch_embedding = nn.Conv2d(3, width, PATCH_SIZE, PATCH_SIZE)
+        self.embeddings.position_embedding = nn.Embedding(config.visual_tokens, width)
+        nn.init.normal_(self.embeddings.position_embedding.weight, std=0.02)
+        self.encoder = nn.Module()
+        self.encoder.layers = nn.ModuleList(VisionLayer(config) for _ in range(config.vision_layers))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 images [batch, height, width, 3] to patch features [batch, 36, width]."""
+        pixels = images.permute(0, 3, 1, 2).float() / 127.5 - 1
+        x = self.embeddings.patch_embedding(pixels).flatten(2).transpose(1, 2)
+        x = x + self.embeddings.position_embedding.weight
+        for layer in self.encoder.layers:
+            x = layer(x)
+        return x
+
+
+def rotary_tables(config: Config, length: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [length, head size], halves repeated."""
+    head_size = config.hidden_size // config.heads
+    frequencies = config.rope_theta ** (-torch.arange(0, head_size, 2).float() / head_size)
+    angles = torch.arange(length).float()[:, None] * frequencies
+    angles = torch.cat([angles, angles], -1)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Rotary embedding with split halves."""
+    first, second = x.chunk(2, -1)
+    return x * cosine + torch.cat([-second, first], -1) * sine
+
+
+class LanguageAttention(nn.Module):
+    """Bidirectional rotary self-attention without biases."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.heads = config.heads
+        width = config.hidden_size
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (nn.Linear(width, width, bias=False) for _ in range(4))
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], key_mask: Tensor | None) -> Tensor:
+        q, k, v = (split_heads(project(x), self.heads) for project in (self.q_proj, self.k_proj, self.v_proj))
+        q, k = rotate(q, *rotary), rotate(k, *rotary)
+        return self.o_proj(merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=key_mask)))
+
+
+class LanguageMlp(nn.Module):
+    """SwiGLU."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class LanguageLayer(nn.Module):
+    """A pre-norm decoder layer of LLaMA, without the causal mask."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.input_layernorm, self.post_attention_layernorm = (
+            nn.RMSNorm(config.hidden_size, eps=config.rms_norm_epsilon) for _ in range(2)
+        )
+        self.self_attn = LanguageAttention(config)
+        self.mlp = LanguageMlp(config)
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], key_mask: Tensor | None) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), rotary, key_mask)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Foveate(nn.Module):
+    """Vision tower, projector and masked-diffusion language model."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        body = self.model = nn.Module()
+        body.vision_tower = nn.Module()
+        body.vision_tower.vision_tower = nn.Module()
+        body.vision_tower.vision_tower.vision_model = VisionModel(config)
+        body.mm_projector = nn.Sequential(
+            nn.Linear(config.vision_hidden_size, config.hidden_size),
+            nn.GELU(),
+            nn.Linear(config.hidden_size, config.hidden_size),
+        )
+        body.image_newline = nn.Parameter(torch.zeros(config.hidden_size), requires_grad=False)
+        body.embed_tokens = nn.Embedding(config.vocabulary_size, config.hidden_size)
+        nn.init.normal_(body.embed_tokens.weight, std=0.02)
+        body.layers = nn.ModuleList(LanguageLayer(config) for _ in range(config.layers))
+        body.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_epsilon)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocabulary_size, bias=False)
+
+    def patch_features(self, images: Tensor) -> Tensor:
+        """Output of the vision tower, [batch, 36, vision width]."""
+        return self.model.vision_tower.vision_tower.vision_model(images)
+
+    def hidden_states(
+        self, before: Tensor, visual: Tensor, after: Tensor, after_mask: Tensor | None = None
+    ) -> Tensor:
+        """Normed states of the `after` positions of [before ids, visual tokens, after ids].
+
+        `after_mask` is false at padding, which no position attends to.
+        """
+        embed = self.model.embed_tokens
+        x = torch.cat([embed(before).expand(len(after), -1, -1), visual, embed(after)], 1)
+        start = before.shape[-1] + visual.shape[1]
+        key_mask = None
+        if after_mask is not None:
+            key_mask = F.pad(after_mask, (start, 0), value=True)[:, None, None, :]
+        rotary = rotary_tables(self.config, x.shape[1])
+        for layer in self.model.layers:
+            x = layer(x, rotary, key_mask)
+        return self.model.norm(x[:, start:])
+
+
+class PatchHead(nn.Module):
+    """Auxiliary head on the vision tower, dropped at export: what is in the patch's cell?"""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.sizes = [len(PATCH_CLASSES), 10, 10]
+        self.linear = nn.Linear(config.vision_hidden_size, sum(self.sizes))
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Loss over class, tens digit and units digit of every patch."""
+        outputs = self.linear(features).flatten(0, 1).split(self.sizes, -1)
+        losses = [F.cross_entropy(x, y, ignore_index=-100) for x, y in zip(outputs, labels.flatten(0, 1).T)]
+        return losses[0] + 0.5 * (losses[1] + losses[2])
+
+
+@torch.no_grad()
+def generate(
+    model: Foveate,
+    visual: Tensor,
+    before: Tensor,
+    after: Tensor,
+    mask_id: int,
+    end_id: int,
+    forbidden_ids: list[int],
+    length: int = 32,
+    steps: int = 16,
+) -> list[list[int]]:
+    """LLaDA-V's greedy low-confidence unmasking of one block, for prompts of equal length.
+
+    Every step fills the most confident masked positions before the first <|eot_id|> known so far.
+    Returns the ids before it.
+    """
+    batch, prompt = after.shape
+    canvas = torch.full((batch, length), mask_id)
+    positions = torch.arange(length)
+    for step in range(steps):
+        quota = length // steps + (step < length % steps)
+        stops = torch.where(canvas == end_id, positions, length).min(1).values
+        open_positions = (canvas == mask_id) & (positions < stops[:, None])
+        rows = open_positions.any(1).nonzero()[:, 0]  # the others are finished
+        if not len(rows):
+            break
+        states = model.hidden_states(before, visual[rows], torch.cat([after[rows], canvas[rows]], 1))[:, prompt:]
+        logits = model.lm_head(states).double()
+        logits[..., forbidden_ids] = -math.inf
+        confidence, tokens = logits.softmax(-1).max(-1)
+        confidence = confidence.masked_fill(~open_positions[rows], -1)
+        chosen = torch.zeros_like(confidence, dtype=torch.bool).scatter(1, confidence.topk(quota).indices, True)
+        canvas[rows] = torch.where(chosen & open_positions[rows], tokens, canvas[rows])
+    answers = []
+    for row in canvas.tolist():
+        answers.append(row[: row.index(end_id)] if end_id in row else row)
+    return answers
