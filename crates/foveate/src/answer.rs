@@ -1,7 +1,5 @@
 //! The denoising loop of one question, and what it cost.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context, Result, bail};
 use foveate_core::{Denoiser, Engine, NoTap, Outcome, PhaseTimes, Progress, Pruned, Step};
 
@@ -15,21 +13,6 @@ pub(crate) trait Watcher {
     fn finish(&mut self) -> Result<()>;
 }
 
-/// Nobody looks on.
-pub(crate) struct Quiet;
-
-impl Watcher for Quiet {
-    fn layer(&mut self, _layer: usize, _of: usize) {}
-
-    fn step(&mut self, _denoiser: &Denoiser, _step: &Step) -> Result<()> {
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        Ok(())
-    }
-}
-
 /// A finished answer with its account.
 pub(crate) struct Answered {
     pub(crate) outcome: Outcome,
@@ -39,8 +22,6 @@ pub(crate) struct Answered {
     pub(crate) rows_computed: usize,
     /// Seconds per phase, over all steps.
     pub(crate) times: PhaseTimes,
-    /// Wall time of all steps.
-    pub(crate) elapsed: Duration,
 }
 
 /// Steps until the answer is finished.
@@ -49,7 +30,6 @@ pub(crate) fn answer(
     mut denoiser: Denoiser,
     watcher: &mut dyn Watcher,
 ) -> Result<Answered> {
-    let clock = Instant::now();
     let mut times = PhaseTimes::default();
     let mut rows_computed = 0;
     let mut pruned: Vec<Pruned> = Vec::new();
@@ -81,6 +61,5 @@ pub(crate) fn answer(
         pruned,
         rows_computed,
         times,
-        elapsed: clock.elapsed(),
     })
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::args::ModelArgs;
 use crate::exit;
 use crate::load::{self, Model};
-use crate::table::{bytes, grouped, row, table};
+use crate::table::{bytes, grouped, listing, row, table};
 
 /// Picture sizes that people ask about, `(width, height)` in pixels.
 const COMMON_SIZES: [(u32, u32); 8] = [
@@ -195,8 +195,7 @@ fn page(
         .iter()
         .map(|(dtype, count)| format!("{count} {dtype}"))
         .collect();
-    let mut facts = table(["", ""]);
-    facts.set_header(Vec::<String>::new());
+    let mut facts = listing();
     let mut fact = |name: &str, value: String| {
         facts.add_row(row([name.to_owned(), value]));
     };
@@ -236,7 +235,8 @@ fn page(
     );
     let mut page = format!("{facts}\n\n{}\n", sizes(counts));
     if list {
-        let mut listing = table(["tensor", "type", "shape"]);
+        let mut listing = listing();
+        listing.set_header(["tensor", "type", "shape"]);
         for tensor in tensors {
             let shape = format!("{:?}", tensor.shape);
             listing.add_row(row([tensor.name.clone(), tensor.dtype.clone(), shape]));

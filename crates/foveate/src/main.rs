@@ -3,6 +3,7 @@
 mod answer;
 mod args;
 mod backend;
+mod bench;
 mod completions;
 mod exit;
 mod inspect;
@@ -36,6 +37,7 @@ const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 somet
 enum Command {
     Run(run::RunArgs),
     Inspect(inspect::InspectArgs),
+    Bench(bench::BenchArgs),
     Verify(verify::VerifyArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Run(args) => run::main(&args),
         Command::Inspect(args) => inspect::main(&args),
+        Command::Bench(args) => bench::main(&args),
         Command::Verify(args) => verify::main(&args),
         Command::Completions(args) => completions::main(&args),
     };

@@ -11,6 +11,13 @@ pub(crate) fn layers(what: &'static str) -> ProgressBar {
     bar("{msg} {bar:32} layer {pos}/{len}").with_message(what)
 }
 
+/// A bar over things of a known number.
+pub(crate) fn counted(what: &'static str, of: usize) -> ProgressBar {
+    let bar = bar("{msg} {bar:32} {pos}/{len}").with_message(what);
+    bar.set_length(of as u64);
+    bar
+}
+
 /// Moves a bar whose length is known only now.
 pub(crate) fn set(bar: &ProgressBar, done: usize, of: usize) {
     bar.set_length(of as u64);

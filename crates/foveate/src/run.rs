@@ -63,8 +63,8 @@ pub(crate) fn main(args: &RunArgs) -> Result<ExitCode> {
         usage("no question: a chat is not built yet, ask one question with -i \"…\"")
     })?;
     let prune = pruning(args)?;
-    if args.overlay.is_some() {
-        overlay::check(!args.images.images.is_empty(), prune.as_ref())?;
+    if let Some(path) = &args.overlay {
+        overlay::check(path, args.images.images.len(), prune.as_ref())?;
     }
 
     // What can fail at once fails before the weights are read.
@@ -115,9 +115,9 @@ pub(crate) fn main(args: &RunArgs) -> Result<ExitCode> {
     } else {
         exit::print(&format!("{}\n", for_reader(&text)))?;
     }
-    if let Some(path) = &args.overlay {
-        let method = options.prune.as_ref().map(|p| p.method);
-        overlay::write(path, &engine, &pictures, &images, &answered.pruned, method)?;
+    if let (Some(path), Some(settings)) = (&args.overlay, &options.prune) {
+        let images = pictures.iter().zip(images.iter().map(Arc::as_ref));
+        overlay::write(path, &engine, images, &answered.pruned, settings.method)?;
     }
     Ok(ExitCode::SUCCESS)
 }

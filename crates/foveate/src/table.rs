@@ -4,12 +4,18 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 
 /// A table whose first column is text and whose others are numbers.
 pub(crate) fn table<const N: usize>(titles: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
+    let mut table = listing();
     table.set_header(titles);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
+    table
+}
+
+/// A table of text.
+pub(crate) fn listing() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
     table
 }
 

@@ -1,0 +1,170 @@
+//! `foveate bench`: time, arithmetic and memory per phase, plain and pruned in one run.
+
+mod flops;
+mod measure;
+mod page;
+mod subject;
+
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::builder::FalseyValueParser;
+use foveate_core::Options;
+use indicatif::ProgressBar;
+
+use crate::args::{DEFAULT_KEEP, GenerationArgs, ImageArgs, ModelArgs, PruneArgs, PruneName};
+use crate::exit;
+use crate::progress;
+use measure::{Median, Sample, sample};
+use subject::{ShapeArgs, Subject};
+
+/// Measure a model, or a shape with random weights
+#[derive(clap::Args, Debug)]
+pub(crate) struct BenchArgs {
+    #[command(flatten)]
+    shape: ShapeArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    images: ImageArgs,
+    /// The question about the images of a model
+    #[arg(short = 'i', long = "input", env = "FOVEATE_INPUT", default_value = "Describe this image.")]
+    question: String,
+    #[command(flatten)]
+    generation: GenerationArgs,
+    #[command(flatten)]
+    prune: PruneArgs,
+    /// Shares of the visual tokens that survive, one row each; 1 is unpruned
+    #[arg(long, env = "FOVEATE_KEEP", value_name = "R,R,…", value_delimiter = ',')]
+    #[arg(help_heading = "Visual-token pruning", allow_negative_numbers = true)]
+    keep: Vec<f64>,
+    /// Measure this many steps and estimate the rest; all when absent
+    #[arg(long, env = "FOVEATE_STEPS_MEASURED", value_name = "N")]
+    steps_measured: Option<NonZeroUsize>,
+    /// Repetitions, with the rows taking turns; medians are printed
+    #[arg(long, env = "FOVEATE_ROUNDS", value_name = "N", default_value = "3")]
+    rounds: NonZeroUsize,
+    /// Print one JSON object
+    #[arg(long, env = "FOVEATE_JSON", value_parser = FalseyValueParser::new())]
+    json: bool,
+}
+
+/// One row of the comparison.
+struct Row {
+    label: String,
+    keep: f64,
+    options: Options,
+    samples: Vec<Sample>,
+}
+
+/// A finished row.
+struct Measured {
+    label: String,
+    keep: f64,
+    sample: Sample,
+    median: Median,
+}
+
+/// Measures and prints.
+pub(crate) fn main(args: &BenchArgs) -> Result<ExitCode> {
+    let subject = Subject::new(&args.shape, &args.model, &args.images, &args.question)?;
+    let mut rows = rows(args, &subject)?;
+    let steps = rows.first().map_or(0, |row| row.options.steps);
+    let limit = args.steps_measured.map_or(steps, usize::from).min(steps);
+    let bar = progress::counted("measuring", args.rounds.get() * rows.len());
+    warm_up(&subject, &rows)?;
+    for _ in 0..args.rounds.get() {
+        for row in &mut rows {
+            row.measure(&subject, limit, &bar)?;
+        }
+    }
+    bar.finish_and_clear();
+    let measured: Vec<Measured> = rows.into_iter().filter_map(Row::finish).collect();
+    let page = page::Page {
+        subject: &subject,
+        rows: &measured,
+        steps,
+        rounds: args.rounds.get(),
+    };
+    exit::print(&if args.json {
+        format!("{}\n", serde_json::to_string(&page.object())?)
+    } else {
+        page.text()
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A row per `--keep`, and one without pruning when nothing is said.
+fn rows(args: &BenchArgs, subject: &Subject) -> Result<Vec<Row>> {
+    let mut prune = args.prune;
+    let keeps = if !args.keep.is_empty() {
+        prune.prune = Some(prune.prune.unwrap_or(PruneName::Redvtp));
+        args.keep.clone()
+    } else if prune.prune.and_then(PruneName::method).is_some() {
+        vec![1.0, DEFAULT_KEEP]
+    } else {
+        vec![1.0]
+    };
+    let layers = subject.engine.card().decoder.layers;
+    let row = |keep: f64| {
+        let settings = prune.settings(keep);
+        if let Some(settings) = &settings {
+            settings.build(layers)?;
+        }
+        #[expect(clippy::float_cmp, reason = "exactly 1 is how unpruned is written")]
+        let settings = settings.filter(|_| keep != 1.0);
+        let method = foveate_core::METHODS
+            .iter()
+            .find(|(_, method)| settings.as_ref().is_some_and(|s| s.method == *method));
+        Ok(Row {
+            label: method.map_or("none", |(name, _)| *name).to_owned(),
+            keep,
+            options: args.generation.options(subject.defaults.clone(), settings),
+            samples: Vec::new(),
+        })
+    };
+    keeps.into_iter().map(row).collect()
+}
+
+/// One step of every row, so that no row pays for the first touch of memory.
+fn warm_up(subject: &Subject, rows: &[Row]) -> Result<()> {
+    for row in rows {
+        sample(subject, &row.options, 1).context("starting the measurement")?;
+    }
+    Ok(())
+}
+
+impl Row {
+    fn measure(&mut self, subject: &Subject, limit: usize, bar: &ProgressBar) -> Result<()> {
+        self.samples.push(sample(subject, &self.options, limit)?);
+        bar.inc(1);
+        Ok(())
+    }
+
+    fn finish(self) -> Option<Measured> {
+        Some(Measured {
+            median: Median::of(&self.samples),
+            label: self.label,
+            keep: self.keep,
+            // Everything but time is the same in every round.
+            sample: self.samples.into_iter().next()?,
+        })
+    }
+}
+
+impl Measured {
+    fn tokens_per_second(&self) -> f64 {
+        1e3 * self.sample.committed as f64 / self.median.total_ms
+    }
+
+    fn gflops_per_second(&self) -> f64 {
+        self.sample.flops.total() / 1e6 / self.median.total_ms
+    }
+
+    /// Steps that were not measured are taken to last as long as the last one.
+    fn answer_ms(&self, steps: usize) -> f64 {
+        let rest = steps.saturating_sub(self.sample.steps.len());
+        self.median.total_ms + rest as f64 * self.median.last_step_ms
+    }
+}
