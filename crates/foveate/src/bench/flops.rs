@@ -131,9 +131,15 @@ mod tests {
     #[test]
     fn a_cut_inside_a_pass_is_found_from_its_rows() {
         let cut = step(100, 2 * 100 + 6 * 70, dropped(60, 30));
-        assert_eq!(Rows::of(&cut, 1, 8, 0).entering, [100, 100, 70, 70, 70, 70, 70, 70]);
+        assert_eq!(
+            Rows::of(&cut, 1, 8, 0).entering,
+            [100, 100, 70, 70, 70, 70, 70, 70]
+        );
         let guided = step(200, 2 * (2 * 100 + 6 * 70), dropped(60, 30));
-        assert_eq!(Rows::of(&guided, 2, 8, 0).entering, [100, 100, 70, 70, 70, 70, 70, 70]);
+        assert_eq!(
+            Rows::of(&guided, 2, 8, 0).entering,
+            [100, 100, 70, 70, 70, 70, 70, 70]
+        );
         let after = step(100, 800, dropped(60, 30));
         let rows = Rows::of(&after, 1, 8, 16);
         assert_eq!((rows.entering, rows.leaving), (vec![100; 8], 16));

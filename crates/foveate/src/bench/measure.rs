@@ -75,9 +75,8 @@ pub(crate) struct Median {
 
 impl Median {
     pub(crate) fn of(samples: &[Sample]) -> Self {
-        let over = |quantity: fn(&Sample) -> f64| {
-            1e3 * median(samples.iter().map(quantity).collect())
-        };
+        let over =
+            |quantity: fn(&Sample) -> f64| 1e3 * median(samples.iter().map(quantity).collect());
         Self {
             decoder_ms: over(|s| s.times.decoder),
             head_ms: over(|s| s.times.head),

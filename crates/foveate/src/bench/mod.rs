@@ -29,14 +29,24 @@ pub(crate) struct BenchArgs {
     #[command(flatten)]
     images: ImageArgs,
     /// The question about the images of a model
-    #[arg(short = 'i', long = "input", env = "FOVEATE_INPUT", default_value = "Describe this image.")]
+    #[arg(
+        short = 'i',
+        long = "input",
+        env = "FOVEATE_INPUT",
+        default_value = "Describe this image."
+    )]
     question: String,
     #[command(flatten)]
     generation: GenerationArgs,
     #[command(flatten)]
     prune: PruneArgs,
     /// Shares of the visual tokens that survive, one row each; 1 is unpruned
-    #[arg(long, env = "FOVEATE_KEEP", value_name = "R,R,…", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "FOVEATE_KEEP",
+        value_name = "R,R,…",
+        value_delimiter = ','
+    )]
     #[arg(help_heading = "Visual-token pruning", allow_negative_numbers = true)]
     keep: Vec<f64>,
     /// Measure this many steps and estimate the rest; all when absent

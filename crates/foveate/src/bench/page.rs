@@ -18,7 +18,12 @@ pub(super) struct Page<'a> {
 
 impl Page<'_> {
     pub(super) fn text(&self) -> String {
-        let mut blocks = vec![self.facts(), self.kernels(), self.times(), self.comparison()];
+        let mut blocks = vec![
+            self.facts(),
+            self.kernels(),
+            self.times(),
+            self.comparison(),
+        ];
         if let Some(first) = self.rows.first() {
             let shares = first.sample.flops.shares();
             blocks.push(format!("arithmetic of the first row: {shares}"));
@@ -56,7 +61,10 @@ impl Page<'_> {
                 subject.text_tokens()
             ),
         );
-        fact("steps", format!("{} measured of {}", self.measured(), self.steps));
+        fact(
+            "steps",
+            format!("{} measured of {}", self.measured(), self.steps),
+        );
         fact("rounds", format!("{}, medians", self.rounds));
         if let Some(vision_ms) = subject.vision_ms {
             fact("vision", format!("{vision_ms:.1} ms, once"));
@@ -154,9 +162,8 @@ impl Page<'_> {
         let shape = &subject.engine.card().decoder;
         let memory = subject.engine.memory();
         let first = self.first_answer_ms();
-        let kernel = |k: &foveate_kernels::KernelName| {
-            json!({"operation": k.operation, "kernel": k.kernel})
-        };
+        let kernel =
+            |k: &foveate_kernels::KernelName| json!({"operation": k.operation, "kernel": k.kernel});
         let entry = |m: &Measured| {
             json!({
                 "prune": m.label,
@@ -203,6 +210,8 @@ impl Page<'_> {
     }
 
     fn first_answer_ms(&self) -> f64 {
-        self.rows.first().map_or(0.0, |row| row.answer_ms(self.steps))
+        self.rows
+            .first()
+            .map_or(0.0, |row| row.answer_ms(self.steps))
     }
 }

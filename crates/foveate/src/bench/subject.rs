@@ -69,18 +69,28 @@ impl ShapeArgs {
         set(&mut decoder.mlp, self.mlp);
         set(&mut decoder.vocabulary, self.vocabulary);
         set(&mut decoder.heads.count, self.heads);
-        decoder.heads.kv_count = self.kv_heads.or(self.heads).map_or(decoder.heads.kv_count, usize::from);
+        decoder.heads.kv_count = self
+            .kv_heads
+            .or(self.heads)
+            .map_or(decoder.heads.kv_count, usize::from);
         let (hidden, heads) = (decoder.hidden, decoder.heads);
         if !hidden.is_multiple_of(2 * heads.count) {
-            let reason = format!("--hidden {hidden} must be an even multiple of --heads {}", heads.count);
+            let reason = format!(
+                "--hidden {hidden} must be an even multiple of --heads {}",
+                heads.count
+            );
             return Err(usage(reason));
         }
         if !heads.count.is_multiple_of(heads.kv_count) {
             let (count, kv_count) = (heads.count, heads.kv_count);
-            return Err(usage(format!("--kv-heads {kv_count} must divide --heads {count}")));
+            return Err(usage(format!(
+                "--kv-heads {kv_count} must divide --heads {count}"
+            )));
         }
         if decoder.vocabulary < 2 {
-            return Err(usage("--vocabulary needs an id beside the mask: at least 2"));
+            return Err(usage(
+                "--vocabulary needs an id beside the mask: at least 2",
+            ));
         }
         decoder.heads.dim = hidden / heads.count;
         shape.vision.projected = hidden;

@@ -109,6 +109,10 @@ mod tests {
             .map(|(x, y, _)| (x, y))
             .collect();
         assert!(!inked.is_empty());
-        assert!(inked.iter().all(|(x, y)| *x >= 2 && (3..3 + height(2)).contains(y)));
+        assert!(
+            inked
+                .iter()
+                .all(|(x, y)| *x >= 2 && (3..3 + height(2)).contains(y))
+        );
     }
 }

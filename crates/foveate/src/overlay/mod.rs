@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use foveate_core::image::geometry;
-use foveate_core::{Engine, Method, Picture, Pruned, PruneSettings, VisualTokens};
+use foveate_core::{Engine, Method, Picture, PruneSettings, Pruned, VisualTokens};
 
 use crate::exit::{note, usage};
 use paint::Token;
@@ -28,9 +28,14 @@ pub(crate) fn check(path: &Path, images: usize, prune: Option<&PruneSettings>) -
         .is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
     if !is_png {
         let name = path.display();
-        return Err(usage(format!("--overlay writes PNG; name the file {name}.png")));
+        return Err(usage(format!(
+            "--overlay writes PNG; name the file {name}.png"
+        )));
     }
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+    match path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
         Some(folder) if !folder.is_dir() => Err(usage(format!(
             "--overlay: there is no folder {}; make it first",
             folder.display()
@@ -131,7 +136,10 @@ mod tests {
 
     #[test]
     fn several_images_are_numbered() {
-        assert_eq!(numbered(Path::new("a/out.png"), 2), Path::new("a/out-2.png"));
+        assert_eq!(
+            numbered(Path::new("a/out.png"), 2),
+            Path::new("a/out-2.png")
+        );
     }
 
     #[test]

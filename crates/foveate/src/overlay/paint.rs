@@ -93,7 +93,12 @@ impl Panel {
         for token in tokens {
             let (left, top, right, bottom) = self.cell(token.rect);
             let colour = heat(token.heat.unwrap_or(0.0));
-            fill(&mut drawn, (left, top), (right - left, bottom - top), colour);
+            fill(
+                &mut drawn,
+                (left, top),
+                (right - left, bottom - top),
+                colour,
+            );
         }
         drawn
     }

@@ -105,7 +105,12 @@ impl Sheet<'_> {
             inset.place(&mut sheet, (left, top));
             top += inset.drawn.height() + title + GAP;
         }
-        replace(&mut sheet, &legend, MARGIN.into(), (2 * MARGIN + body).into());
+        replace(
+            &mut sheet,
+            &legend,
+            MARGIN.into(),
+            (2 * MARGIN + body).into(),
+        );
         sheet
     }
 

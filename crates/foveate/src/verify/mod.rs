@@ -3,6 +3,7 @@
 //! Ids and kept indices come from exactly the code path of `run`; floats are read through the tap.
 
 mod check;
+mod compare;
 mod geometry;
 mod manifest;
 mod preprocess;
