@@ -30,7 +30,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for path in &files {
         let name = path.strip_prefix(&folder)?.to_string_lossy();
         let path = path.canonicalize()?;
-        writeln!(table, "    ({name:?}, include_bytes!({path:?})),")?;
+        writeln!(
+            table,
+            "    ({name:?}, include_bytes!({:?})),",
+            path.display().to_string()
+        )?;
     }
     table.push(']');
     let out = Path::new(&env::var("OUT_DIR")?).join("built_in_model.rs");

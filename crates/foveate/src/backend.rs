@@ -8,7 +8,7 @@ use foveate_kernels::{Cpu, Reference};
 
 /// Which arithmetic to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum BackendName {
+pub(crate) enum BackendName {
     /// Plain loops, the oracle.
     Reference,
     /// Vectorised, on all cores.
@@ -16,7 +16,7 @@ pub enum BackendName {
 }
 
 /// Loads a checkpoint onto the named backend.
-pub fn load(
+pub(crate) fn load(
     checkpoint: &Checkpoint,
     environment: &Environment,
     backend: BackendName,

@@ -4,28 +4,28 @@ use std::fmt;
 use std::path::Path;
 
 /// Absolute tolerances, from the golden data's own README.
-pub mod tolerance {
+pub(crate) mod tolerance {
     /// Normalised pixels.
-    pub const PIXELS: f64 = 1e-6;
+    pub(crate) const PIXELS: f64 = 1e-6;
     /// Tower, projector and merged embeddings.
-    pub const VISION: f64 = 1e-4;
+    pub(crate) const VISION: f64 = 1e-4;
     /// Hidden states of the decoder.
-    pub const HIDDEN: f64 = 1e-3;
+    pub(crate) const HIDDEN: f64 = 1e-3;
     /// Logits.
-    pub const LOGITS: f64 = 2e-3;
+    pub(crate) const LOGITS: f64 = 2e-3;
     /// Attention averaged over layers, and importance.
-    pub const ATTENTION: f64 = 1e-5;
+    pub(crate) const ATTENTION: f64 = 1e-5;
     /// Attention of one layer: nothing averages out, and the stored f32 values are themselves up to
     /// 1e-5 from f64.
-    pub const LAYER_ATTENTION: f64 = 5e-5;
+    pub(crate) const LAYER_ATTENTION: f64 = 5e-5;
     /// Confidence.
-    pub const CONFIDENCE: f64 = 1e-4;
+    pub(crate) const CONFIDENCE: f64 = 1e-4;
 }
 
 /// How a case ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub(crate) enum Status {
     /// Everything agrees.
     Pass,
     /// Something differs.
@@ -38,7 +38,7 @@ pub enum Status {
 
 /// One comparison. Exact ones count mismatches against a tolerance of 0.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Check {
+pub(crate) struct Check {
     /// What was compared.
     pub name: String,
     /// The largest absolute difference, or the number of mismatches.
@@ -51,7 +51,7 @@ pub struct Check {
 
 /// All comparisons of one case.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// Name of the folder or file.
     pub case: String,
     /// The verdict so far.
@@ -64,7 +64,7 @@ pub struct Report {
 
 impl Report {
     /// An empty report, which passes.
-    pub fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         let case = path.file_name().map_or_else(
             || path.display().to_string(),
             |n| n.to_string_lossy().into(),
@@ -78,7 +78,13 @@ impl Report {
     }
 
     /// Every float within `tolerance`; a different length or a NaN fails.
-    pub fn close(&mut self, name: impl Into<String>, got: &[f32], want: &[f32], tolerance: f64) {
+    pub(crate) fn close(
+        &mut self,
+        name: impl Into<String>,
+        got: &[f32],
+        want: &[f32],
+        tolerance: f64,
+    ) {
         let name = name.into();
         if got.len() != want.len() {
             self.fail(format!(
@@ -108,7 +114,7 @@ impl Report {
     }
 
     /// Every value equal.
-    pub fn same<T: PartialEq + fmt::Debug>(
+    pub(crate) fn same<T: PartialEq + fmt::Debug>(
         &mut self,
         name: impl Into<String>,
         got: &[T],
@@ -134,19 +140,19 @@ impl Report {
     }
 
     /// Fails the case; the first reason stays.
-    pub fn fail(&mut self, reason: impl Into<String>) {
+    pub(crate) fn fail(&mut self, reason: impl Into<String>) {
         self.status = Status::Fail;
         self.reason.get_or_insert(reason.into());
     }
 
     /// The case needs something that does not exist yet.
-    pub fn skip(&mut self, reason: impl Into<String>) {
+    pub(crate) fn skip(&mut self, reason: impl Into<String>) {
         self.status = Status::Skipped;
         self.reason = Some(reason.into());
     }
 
     /// From here on the case differs on purpose.
-    pub fn deliberate(&mut self, reason: impl Into<String>) {
+    pub(crate) fn deliberate(&mut self, reason: impl Into<String>) {
         if self.status == Status::Pass {
             self.status = Status::Deliberate;
             self.reason = Some(reason.into());

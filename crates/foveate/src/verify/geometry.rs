@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::check::Report;
 
 /// Compares every row of a geometry file.
-pub fn verify(path: &Path, report: &mut Report) -> Result<()> {
+pub(crate) fn verify(path: &Path, report: &mut Report) -> Result<()> {
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let file: Value = serde_json::from_slice(&text)
         .with_context(|| format!("{} is not JSON; expected a geometry file", path.display()))?;

@@ -8,7 +8,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 /// Settings and tensors of one case.
-pub struct Manifest {
+pub(crate) struct Manifest {
     folder: PathBuf,
     json: Value,
     tensors: Vec<u8>,
@@ -16,7 +16,7 @@ pub struct Manifest {
 
 impl Manifest {
     /// Reads the folder.
-    pub fn read(folder: &Path) -> Result<Self> {
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
         let file = folder.join("manifest.json");
         let text =
             std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -35,7 +35,7 @@ impl Manifest {
     }
 
     /// What of this case is not built yet.
-    pub fn unsupported(&self) -> Option<String> {
+    pub(crate) fn unsupported(&self) -> Option<String> {
         match self.text("family") {
             Some("llada-v") | None => {}
             Some(family) => return Some(format!("family {family} is not built yet")),
@@ -48,18 +48,18 @@ impl Manifest {
     }
 
     /// Whether only pixels are compared.
-    pub fn is_preprocessing(&self) -> bool {
+    pub(crate) fn is_preprocessing(&self) -> bool {
         self.text("kind")
             .is_some_and(|k| k.starts_with("preprocessing"))
     }
 
     /// Differs from the reference on purpose: its pruning window is wrong for several images.
-    pub fn wrong_window(&self) -> bool {
+    pub(crate) fn wrong_window(&self) -> bool {
         self.images().len() > 1 && !self.json["pruning"].is_null()
     }
 
     /// The checkpoint's folder, a sibling of the cases.
-    pub fn checkpoint(&self) -> Result<PathBuf> {
+    pub(crate) fn checkpoint(&self) -> Result<PathBuf> {
         let name = self
             .text("checkpoint")
             .context("manifest: no \"checkpoint\"")?;
@@ -68,25 +68,27 @@ impl Manifest {
     }
 
     /// Image files in order.
-    pub fn images(&self) -> Vec<PathBuf> {
-        (0..)
-            .map(|i| self.folder.join(format!("image_{i}.png")))
-            .take_while(|p| p.is_file())
-            .collect()
+    pub(crate) fn images(&self) -> Vec<PathBuf> {
+        let image = |i: usize| self.folder.join(format!("image_{i}.png"));
+        let mut images = Vec::new();
+        while image(images.len()).is_file() {
+            images.push(image(images.len()));
+        }
+        images
     }
 
     /// The question.
-    pub fn question(&self) -> Result<&str> {
+    pub(crate) fn question(&self) -> Result<&str> {
         self.text("question").context("manifest: no \"question\"")
     }
 
     /// The decoded answer, special tokens kept.
-    pub fn output_text(&self) -> Option<&str> {
+    pub(crate) fn output_text(&self) -> Option<&str> {
         self.text("output_text")
     }
 
     /// Generation options as the reference was called.
-    pub fn options(&self) -> Result<Options> {
+    pub(crate) fn options(&self) -> Result<Options> {
         let args = &self.json["generate_args"];
         let known = [
             "steps",
@@ -167,12 +169,12 @@ impl Manifest {
     }
 
     /// Which rows of queries a LLaDA-FastV case averages over.
-    pub fn fastv_query(&self) -> Option<&str> {
+    pub(crate) fn fastv_query(&self) -> Option<&str> {
         self.json["pruning"]["query"].as_str()
     }
 
     /// The layer (from 1) of a LLaDA-FastV case.
-    pub fn fastv_layer(&self) -> Option<usize> {
+    pub(crate) fn fastv_layer(&self) -> Option<usize> {
         Some(self.json["pruning"]["layer_K_1based"].as_u64()? as usize)
     }
 
@@ -198,22 +200,12 @@ impl Manifest {
     }
 
     /// Whether the case stores this tensor.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.open().is_ok_and(|t| t.tensor(name).is_ok())
     }
 
-    /// Names of all tensors.
-    pub fn names(&self) -> Result<Vec<String>> {
-        Ok(self
-            .open()?
-            .names()
-            .iter()
-            .map(|n| (*n).to_string())
-            .collect())
-    }
-
     /// Shape and values of an f32 tensor.
-    pub fn floats(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
+    pub(crate) fn floats(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
         let (shape, bytes) = self.raw(name, Dtype::F32)?;
         Ok((
             shape,
@@ -227,7 +219,7 @@ impl Manifest {
     }
 
     /// Shape and values of an f64 tensor.
-    pub fn doubles(&self, name: &str) -> Result<(Vec<usize>, Vec<f64>)> {
+    pub(crate) fn doubles(&self, name: &str) -> Result<(Vec<usize>, Vec<f64>)> {
         let (shape, bytes) = self.raw(name, Dtype::F64)?;
         Ok((
             shape,
@@ -241,7 +233,7 @@ impl Manifest {
     }
 
     /// Shape and values of an i64 tensor.
-    pub fn integers(&self, name: &str) -> Result<(Vec<usize>, Vec<i64>)> {
+    pub(crate) fn integers(&self, name: &str) -> Result<(Vec<usize>, Vec<i64>)> {
         let (shape, bytes) = self.raw(name, Dtype::I64)?;
         Ok((
             shape,
@@ -255,7 +247,7 @@ impl Manifest {
     }
 
     /// Shape and values of a u8 tensor.
-    pub fn bytes(&self, name: &str) -> Result<(Vec<usize>, Vec<u8>)> {
+    pub(crate) fn bytes(&self, name: &str) -> Result<(Vec<usize>, Vec<u8>)> {
         let (shape, bytes) = self.raw(name, Dtype::U8)?;
         Ok((shape, bytes.to_vec()))
     }

@@ -20,7 +20,7 @@ use manifest::Manifest;
 
 /// Replays golden cases and compares ids, kept tokens and floats.
 #[derive(clap::Args, Debug)]
-pub struct VerifyArgs {
+pub(crate) struct VerifyArgs {
     /// Case folders, folders of cases, or geometry files
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -36,7 +36,7 @@ pub struct VerifyArgs {
 }
 
 /// Exit status 1 if a case fails, else 3 if one is skipped, else 0.
-pub fn main(args: &VerifyArgs) -> Result<ExitCode> {
+pub(crate) fn main(args: &VerifyArgs) -> Result<ExitCode> {
     let mut reports = Vec::new();
     for path in &args.paths {
         for case in expand(path)? {

@@ -9,14 +9,14 @@ use super::check::{Report, tolerance};
 use super::manifest::Manifest;
 
 /// Decodes the case's images without turning them.
-pub fn pictures(manifest: &Manifest) -> Result<Vec<Picture>> {
+pub(crate) fn pictures(manifest: &Manifest) -> Result<Vec<Picture>> {
     let limits = DecodeLimits::default();
     let decode = |p: &std::path::PathBuf| Ok(decode_file(p, Orientation::Ignore, &limits)?);
     manifest.images().iter().map(decode).collect()
 }
 
 /// Compares the views of every image.
-pub fn verify(manifest: &Manifest, report: &mut Report) -> Result<()> {
+pub(crate) fn verify(manifest: &Manifest, report: &mut Report) -> Result<()> {
     let checkpoint = Checkpoint::open(manifest.checkpoint()?)?;
     let card = card(&checkpoint, &Environment::default())?;
     let pictures = pictures(manifest)?;
@@ -29,7 +29,12 @@ pub fn verify(manifest: &Manifest, report: &mut Report) -> Result<()> {
 }
 
 /// Compares the normalised pixels of image `i` with what the case stores.
-pub fn compare(manifest: &Manifest, i: usize, pixels: &[f32], report: &mut Report) -> Result<()> {
+pub(crate) fn compare(
+    manifest: &Manifest,
+    i: usize,
+    pixels: &[f32],
+    report: &mut Report,
+) -> Result<()> {
     let stored = format!("pixel_values_{i}");
     if manifest.has(&stored) {
         let (_, want) = manifest.floats(&stored)?;

@@ -4,7 +4,7 @@ use foveate_core::{Signal, Tap};
 
 /// Keeps the wanted signals until they are taken out.
 #[derive(Default)]
-pub struct Record {
+pub(crate) struct Record {
     wanted: Vec<Signal>,
     /// Every layer's hidden state.
     pub all_hidden: bool,
@@ -15,26 +15,17 @@ pub struct Record {
 
 impl Record {
     /// Wants exactly these from now on, and forgets the rest.
-    pub fn want(&mut self, signals: &[Signal]) {
+    pub(crate) fn want(&mut self, signals: &[Signal]) {
         self.wanted = signals.to_vec();
         self.kept.clear();
     }
 
     /// The values of a signal, if it was seen.
-    pub fn get(&self, signal: Signal) -> Option<&[f32]> {
+    pub(crate) fn get(&self, signal: Signal) -> Option<&[f32]> {
         self.kept
             .iter()
             .find(|(s, _)| *s == signal)
             .map(|(_, v)| v.as_slice())
-    }
-
-    /// Everything of one kind, in the order it was seen.
-    pub fn all(&self, kind: impl Fn(&Signal) -> bool) -> Vec<(Signal, &[f32])> {
-        self.kept
-            .iter()
-            .filter(|(s, _)| kind(s))
-            .map(|(s, v)| (*s, v.as_slice()))
-            .collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use foveate_core::{
     Checkpoint, Denoiser, Engine, Environment, Message, Progress, PromptToken, Request, Signal,
-    SpecialText, Step, ThinkMode,
+    SpecialText, ThinkMode,
 };
 
 use super::VerifyArgs;
@@ -16,7 +16,7 @@ use super::record::Record;
 const IMAGE_SLOT: i64 = -200;
 
 /// Runs the case and compares everything that it stores.
-pub fn verify(manifest: &Manifest, args: &VerifyArgs, report: &mut Report) -> Result<()> {
+pub(crate) fn verify(manifest: &Manifest, args: &VerifyArgs, report: &mut Report) -> Result<()> {
     let checkpoint = Checkpoint::open(manifest.checkpoint()?)?;
     let engine = crate::backend::load(
         &checkpoint,
