@@ -1,6 +1,6 @@
 //! From `-m` to a model: a folder, the Hugging Face cache, or the files built into the program.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use foveate_core::{Checkpoint, EmbeddedFiles, Engine, Environment, ModelCard, card, resolve};
@@ -27,7 +27,7 @@ pub(crate) fn open(args: &ModelArgs) -> Result<Model> {
     let (name, checkpoint) = match &args.model {
         Some(name) => {
             let folder = resolve(name, &args.revision, &environment)?;
-            (name.clone(), open_folder(folder)?)
+            (name.clone(), open_folder(&folder)?)
         }
         None if BUILT_IN.is_empty() => bail!("no default model in this build; pass -m"),
         None => {
@@ -62,6 +62,6 @@ pub(crate) fn weights(model: &Model, args: &ModelArgs) -> Result<Engine> {
     engine
 }
 
-fn open_folder(folder: PathBuf) -> Result<Checkpoint> {
-    Checkpoint::open(&folder).with_context(|| format!("opening {}", folder.display()))
+fn open_folder(folder: &Path) -> Result<Checkpoint> {
+    Checkpoint::open(folder).with_context(|| format!("opening {}", folder.display()))
 }

@@ -27,7 +27,7 @@ pub(crate) fn set(bar: &ProgressBar, done: usize, of: usize) {
 /// A bar over all layers of all steps, with the step and the surviving visual tokens beside it.
 pub(crate) struct Steps {
     bar: ProgressBar,
-    steps: usize,
+    of: usize,
     layers: usize,
     visual_tokens: usize,
 }
@@ -39,7 +39,7 @@ impl Steps {
         bar.set_length((steps * layers) as u64);
         let new = Self {
             bar,
-            steps,
+            of: steps,
             layers,
             visual_tokens,
         };
@@ -48,7 +48,7 @@ impl Steps {
     }
 
     fn say(&self, done: usize, kept: usize) {
-        let mut message = format!("step {done}/{}", self.steps);
+        let mut message = format!("step {done}/{}", self.of);
         if self.visual_tokens > 0 {
             message = format!("{message} kept {kept}/{}", self.visual_tokens);
         }

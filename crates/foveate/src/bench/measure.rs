@@ -61,29 +61,29 @@ pub(crate) fn sample(subject: &Subject, options: &Options, limit: usize) -> Resu
     Ok(sample)
 }
 
-/// Per quantity the median over the rounds.
+/// Per quantity the median over the rounds, in milliseconds.
 #[derive(Clone, Debug, serde::Serialize)]
-pub(crate) struct Median {
-    pub(crate) decoder_ms: f64,
-    pub(crate) head_ms: f64,
-    pub(crate) prune_ms: f64,
+pub(crate) struct MedianMs {
+    pub(crate) decoder: f64,
+    pub(crate) head: f64,
+    pub(crate) prune: f64,
     /// Of the measured steps.
-    pub(crate) total_ms: f64,
-    pub(crate) first_step_ms: f64,
-    pub(crate) last_step_ms: f64,
+    pub(crate) total: f64,
+    pub(crate) first_step: f64,
+    pub(crate) last_step: f64,
 }
 
-impl Median {
+impl MedianMs {
     pub(crate) fn of(samples: &[Sample]) -> Self {
         let over =
             |quantity: fn(&Sample) -> f64| 1e3 * median(samples.iter().map(quantity).collect());
         Self {
-            decoder_ms: over(|s| s.times.decoder),
-            head_ms: over(|s| s.times.head),
-            prune_ms: over(|s| s.times.prune),
-            total_ms: over(|s| s.steps.iter().sum()),
-            first_step_ms: over(|s| s.steps.first().copied().unwrap_or_default()),
-            last_step_ms: over(|s| s.steps.last().copied().unwrap_or_default()),
+            decoder: over(|s| s.times.decoder),
+            head: over(|s| s.times.head),
+            prune: over(|s| s.times.prune),
+            total: over(|s| s.steps.iter().sum()),
+            first_step: over(|s| s.steps.first().copied().unwrap_or_default()),
+            last_step: over(|s| s.steps.last().copied().unwrap_or_default()),
         }
     }
 }

@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 use crate::args::{DEFAULT_KEEP, GenerationArgs, ImageArgs, ModelArgs, PruneArgs, PruneName};
 use crate::exit;
 use crate::progress;
-use measure::{Median, Sample, sample};
+use measure::{MedianMs, Sample, sample};
 use subject::{ShapeArgs, Subject};
 
 /// Measure a model, or a shape with random weights
@@ -73,7 +73,7 @@ struct Measured {
     label: String,
     keep: f64,
     sample: Sample,
-    median: Median,
+    median: MedianMs,
 }
 
 /// Measures and prints.
@@ -154,7 +154,7 @@ impl Row {
 
     fn finish(self) -> Option<Measured> {
         Some(Measured {
-            median: Median::of(&self.samples),
+            median: MedianMs::of(&self.samples),
             label: self.label,
             keep: self.keep,
             // Everything but time is the same in every round.
@@ -165,16 +165,16 @@ impl Row {
 
 impl Measured {
     fn tokens_per_second(&self) -> f64 {
-        1e3 * self.sample.committed as f64 / self.median.total_ms
+        1e3 * self.sample.committed as f64 / self.median.total
     }
 
     fn gflops_per_second(&self) -> f64 {
-        self.sample.flops.total() / 1e6 / self.median.total_ms
+        self.sample.flops.total() / 1e6 / self.median.total
     }
 
     /// Steps that were not measured are taken to last as long as the last one.
     fn answer_ms(&self, steps: usize) -> f64 {
         let rest = steps.saturating_sub(self.sample.steps.len());
-        self.median.total_ms + rest as f64 * self.median.last_step_ms
+        self.median.total + rest as f64 * self.median.last_step
     }
 }

@@ -109,12 +109,12 @@ impl Page<'_> {
             table.add_row(row([
                 measured.label.clone(),
                 measured.keep.to_string(),
-                ms(median.decoder_ms),
-                ms(median.head_ms),
-                format!("{:.2}", median.prune_ms),
-                ms(median.total_ms),
-                ms(median.first_step_ms),
-                ms(median.last_step_ms),
+                ms(median.decoder),
+                ms(median.head),
+                format!("{:.2}", median.prune),
+                ms(median.total),
+                ms(median.first_step),
+                ms(median.last_step),
                 measured.sample.forwards.to_string(),
             ]));
         }

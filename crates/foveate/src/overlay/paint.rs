@@ -7,8 +7,8 @@ use image::{Rgb, RgbImage};
 
 /// How much of the heat colour lies on a kept token.
 const TINT: f32 = 0.38;
-/// How much of it on the token's edge.
-const EDGE_TINT: f32 = 0.8;
+/// How much of it on the edge of a token, with a score and without.
+const EDGE_TINT: (f32, f32) = (0.8, 0.35);
 /// Tokens narrower than this have no edge, or it would be all there is.
 const MIN_EDGED_PX: u32 = 7;
 /// Plasma, from low to high (matplotlib, CC0).
@@ -74,10 +74,11 @@ impl Panel {
                 for x in left..right {
                     // Neighbours share an edge: the left and top ones draw it.
                     let on_edge = edged && (x == left || y == top);
-                    let tint = match token.heat {
-                        _ if on_edge => EDGE_TINT,
-                        Some(_) => TINT,
-                        None => 0.0,
+                    let tint = match (token.heat, on_edge) {
+                        (Some(_), true) => EDGE_TINT.0,
+                        (Some(_), false) => TINT,
+                        (None, true) => EDGE_TINT.1,
+                        (None, false) => 0.0,
                     };
                     drawn.put_pixel(x, y, mixed(*self.colour.get_pixel(x, y), colour, tint));
                 }

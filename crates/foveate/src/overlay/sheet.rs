@@ -53,7 +53,7 @@ impl Sheet<'_> {
             title: counted(name, finest),
             drawn: panel.tokens(finest),
         };
-        let inset = Panel::new(self.picture, self.inset_width(&panel));
+        let inset = Panel::new(self.picture, inset_width(&panel));
         let mut insets = Vec::new();
         if !self.tiles.is_empty() {
             insets.push(Titled {
@@ -79,13 +79,6 @@ impl Sheet<'_> {
         let longer = w.max(h);
         let wanted = longer.clamp(SIDE_PX.0, SIDE_PX.1);
         (u64::from(w) * u64::from(wanted) / u64::from(longer)).max(1) as u32
-    }
-
-    /// Two insets of one width share the height of the main panel where that leaves them legible.
-    fn inset_width(&self, main: &Panel) -> u32 {
-        let (width, height) = main.size();
-        let share = height.saturating_sub(2 * (font::height(DOT) + GAP)) / 2;
-        (share * width / height.max(1)).clamp(INSET_PX.0, INSET_PX.1)
     }
 
     fn compose(&self, main: &Titled, insets: &[Titled]) -> RgbImage {
@@ -203,6 +196,13 @@ impl Item {
             }
         }
     }
+}
+
+/// Two insets of one width share the height of the main panel where that leaves them legible.
+fn inset_width(main: &Panel) -> u32 {
+    let (width, height) = main.size();
+    let share = height.saturating_sub(2 * (font::height(DOT) + GAP)) / 2;
+    (share * width / height.max(1)).clamp(INSET_PX.0, INSET_PX.1)
 }
 
 /// `tiles 512 of 2187 kept`.

@@ -1,0 +1,452 @@
+//! The command line from outside: answers on standard output, reasons on standard error, exit status.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+const QUESTION: &str = "Is there a red circle in the picture? Answer yes or no.";
+
+fn golden(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../golden")
+        .join(path)
+}
+
+/// The program without the variables of whoever runs the tests.
+fn foveate() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("FOVEATE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// `foveate run` on the tiny golden model.
+fn tiny() -> Command {
+    let mut command = foveate();
+    command
+        .arg("run")
+        .arg("-m")
+        .arg(golden("checkpoints/llada-v-tiny-a"));
+    command
+}
+
+/// The same with its picture, a question and a short answer.
+fn tiny_with_picture() -> Command {
+    let mut command = tiny();
+    command
+        .arg("--image")
+        .arg(golden("lladav_small_1x1/image_0.png"));
+    command.args(["-i", QUESTION, "--gen-length", "16", "--steps", "16"]);
+    command
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().expect("the binary runs")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Fails as usage (2) or failure (1), says `reason`, prints no answer.
+fn assert_refused(command: &mut Command, status: i32, reason: &str) {
+    let output = run(command);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(status), "{command:?}: {said}");
+    assert!(
+        said.contains("error: ") && said.contains(reason),
+        "{command:?}: {said}"
+    );
+    assert_eq!(stdout(&output), "", "{command:?}");
+}
+
+fn object(command: &mut Command) -> Value {
+    let output = run(command);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert_eq!(text.lines().count(), 1, "{text}");
+    serde_json::from_str(&text).expect("one JSON object")
+}
+
+#[test]
+fn help_names_every_command_and_its_flags() {
+    let output = run(foveate().arg("--help"));
+    assert!(output.status.success());
+    for word in [
+        "run",
+        "inspect",
+        "bench",
+        "verify",
+        "completions",
+        "Exit status",
+        "FOVEATE_",
+    ] {
+        assert!(stdout(&output).contains(word), "{word}");
+    }
+    let output = run(foveate().args(["run", "--help"]));
+    for flag in [
+        "--model",
+        "--image",
+        "--input",
+        "--gen-length",
+        "--block-length",
+        "--steps",
+        "--remasking",
+        "--temperature",
+        "--cfg-scale",
+        "--stop",
+        "--generation-suffix",
+        "--seed",
+        "--think",
+        "--prune",
+        "--keep",
+        "--positions",
+        "--prune-layer",
+        "--prune-queries",
+        "--prune-at",
+        "--threads",
+        "--backend",
+        "--dtype",
+        "--ignore-exif",
+        "--visual",
+        "--overlay",
+        "--json",
+    ] {
+        let variable = format!("FOVEATE_{}", flag[2..].to_uppercase().replace('-', "_"));
+        assert!(stdout(&output).contains(flag), "{flag}");
+        assert!(stdout(&output).contains(&variable), "{variable}");
+    }
+}
+
+#[test]
+fn an_answer_is_all_that_standard_output_gets() {
+    let output = run(&mut tiny_with_picture());
+    assert!(output.status.success(), "{}", stderr(&output));
+    // The text that the original implementation gave for this case.
+    assert_eq!(
+        stdout(&output),
+        "ccc\u{fffd}\n3| returns========pepepec====_\n"
+    );
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn flags_can_be_set_by_variables() {
+    let mut command = foveate();
+    command
+        .arg("run")
+        .env("FOVEATE_MODEL", golden("checkpoints/llada-v-tiny-a"));
+    command.env("FOVEATE_IMAGE", golden("lladav_small_1x1/image_0.png"));
+    command
+        .env("FOVEATE_INPUT", QUESTION)
+        .env("FOVEATE_JSON", "1");
+    command
+        .env("FOVEATE_GEN_LENGTH", "16")
+        .env("FOVEATE_STEPS", "16");
+    assert_eq!(object(&mut command)["steps"], 16);
+    command.env("FOVEATE_JSON", "0");
+    assert!(stdout(&run(&mut command)).starts_with("ccc"));
+}
+
+#[test]
+fn json_is_one_object_with_the_documented_keys() {
+    let report =
+        object(tiny_with_picture().args(["--prune", "redvtp", "--keep", "0.25", "--json"]));
+    let keys: Vec<&String> = report.as_object().expect("an object").keys().collect();
+    assert_eq!(
+        keys,
+        [
+            "answer",
+            "finish_reason",
+            "visual_tokens",
+            "steps",
+            "forwards",
+            "rows_computed",
+            "timings_ms",
+            "peak_bytes",
+            "model",
+            "backend",
+            "options",
+        ]
+    );
+    let phases = report["timings_ms"].as_object().expect("phases");
+    let phases: Vec<&String> = phases.keys().collect();
+    assert_eq!(
+        phases,
+        [
+            "load", "image", "vision", "decoder", "head", "prune", "total"
+        ]
+    );
+    let seen = report["visual_tokens"]["seen"].as_u64().expect("a count");
+    assert_eq!(report["visual_tokens"]["kept"], (seen as f64 * 0.25) as u64);
+    assert_eq!(report["finish_reason"], "length");
+    assert_eq!(report["options"]["prune"]["method"], "redvtp");
+}
+
+#[test]
+fn guidance_makes_two_forwards_a_step() {
+    let report = object(tiny_with_picture().args(["--cfg-scale", "0.5", "--json"]));
+    assert_eq!(
+        (&report["steps"], &report["forwards"]),
+        (&16.into(), &32.into())
+    );
+}
+
+#[test]
+fn flags_that_cannot_be_are_usage_errors() {
+    let cases: [(&[&str], &str); 17] = [
+        (
+            &["--prune", "redvtp", "--keep", "0"],
+            "above 0 and at most 1",
+        ),
+        (
+            &["--prune", "redvtp", "--keep", "NaN"],
+            "above 0 and at most 1",
+        ),
+        (
+            &["--prune", "redvtp", "--keep", "2"],
+            "above 0 and at most 1",
+        ),
+        (
+            &["--prune", "redvtp", "--keep", "-0.5"],
+            "above 0 and at most 1",
+        ),
+        (&["--keep", "0.5"], "add --prune"),
+        (&["--prune-layer", "2"], "add --prune"),
+        (
+            &["--prune", "fastv", "--prune-layer", "99"],
+            "expected 1 to 5",
+        ),
+        (
+            &["--prune", "random", "--prune-at", "step=0"],
+            "count from 1",
+        ),
+        (&["--prune", "magic"], "possible values"),
+        (&["--steps", "0"], "--steps"),
+        (&["--gen-length", "0"], "--gen-length"),
+        (
+            &["--gen-length", "16", "--block-length", "8", "--steps", "7"],
+            "multiple of the 2 blocks",
+        ),
+        (
+            &["--gen-length", "16", "--block-length", "5", "--steps", "3"],
+            "divisor of gen-length",
+        ),
+        (&["--temperature", "inf"], "temperature"),
+        (&["--gen-length", "17000"], "the model reads 16384"),
+        (&["--dtype", "q4"], "auto or f32"),
+        (&["--overlay", "out.png"], "add --image"),
+    ];
+    for (flags, reason) in cases {
+        assert_refused(tiny().args(["-i", "Hi"]).args(flags), 2, reason);
+    }
+    assert_refused(&mut tiny(), 2, "-i");
+    assert_refused(
+        tiny_with_picture().args(["--overlay", "out.png"]),
+        2,
+        "add --prune",
+    );
+    assert_refused(
+        tiny().args(["-i", "Hi", "--image", "-", "--image", "-"]),
+        2,
+        "holds one",
+    );
+    assert_refused(foveate().arg("paint"), 2, "paint");
+}
+
+#[test]
+fn missing_models_and_pictures_fail_with_their_names() {
+    let nowhere = ["run", "-m", "/nowhere/model", "-i", "Hi"];
+    assert_refused(foveate().args(nowhere), 1, "/nowhere/model");
+    let picture = ["-i", "Hi", "--image", "/nowhere/a.png"];
+    assert_refused(tiny().args(picture), 1, "cannot read /nowhere/a.png");
+}
+
+#[test]
+fn pictures_that_are_none_or_too_large_fail_with_the_reason() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = folder.path().join("text.png");
+    std::fs::write(&text, "no picture").expect("written");
+    assert_refused(
+        tiny().args(["-i", "Hi", "--image"]).arg(&text),
+        1,
+        "is not PNG",
+    );
+    let wide = folder.path().join("wide.png");
+    image::GrayImage::new(20_000, 1)
+        .save(&wide)
+        .expect("written");
+    assert_refused(
+        tiny().args(["-i", "Hi", "--image"]).arg(&wide),
+        1,
+        "limit is 16384",
+    );
+}
+
+#[test]
+fn a_picture_can_come_from_standard_input() {
+    let picture = std::fs::read(golden("lladav_small_1x1/image_0.png")).expect("golden data");
+    let mut command = tiny();
+    command.args([
+        "--image",
+        "-",
+        "-i",
+        QUESTION,
+        "--gen-length",
+        "16",
+        "--steps",
+        "16",
+    ]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("the binary runs");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(&picture).expect("written");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    assert!(stdout(&output).starts_with("ccc"));
+}
+
+#[test]
+fn text_that_spells_special_tokens_is_only_text() {
+    for text in ["<|mdm_mask|>", "<|eot_id|>", "<image>", "<|startoftext|>"] {
+        let report = object(tiny().args(["-i", text, "--gen-length", "8", "--json"]));
+        assert_eq!(report["visual_tokens"]["seen"], 0, "{text}");
+        assert!(report["steps"].as_u64().expect("a count") > 0, "{text}");
+    }
+}
+
+#[test]
+fn without_a_terminal_the_frames_are_lines_on_standard_error() {
+    let output = run(tiny_with_picture().arg("--visual"));
+    let frames = stderr(&output);
+    assert_eq!(frames.lines().count(), 16, "{frames}");
+    assert!(frames.starts_with("step 1/16") && frames.contains('░') && !frames.contains('\x1b'));
+}
+
+#[test]
+fn several_overlays_are_numbered() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = tiny();
+    for image in ["image_0.png", "image_1.png"] {
+        command
+            .arg("--image")
+            .arg(golden("lladav_two_images").join(image));
+    }
+    command.args([
+        "-i",
+        "Compare.",
+        "--gen-length",
+        "4",
+        "--prune",
+        "redvtp",
+        "--overlay",
+    ]);
+    let output = run(command.arg(folder.path().join("out.png")));
+    assert!(output.status.success(), "{}", stderr(&output));
+    for name in ["out-1.png", "out-2.png"] {
+        let sheet = image::open(folder.path().join(name)).expect("a picture");
+        assert!(sheet.width() > 800, "{name}");
+    }
+}
+
+#[test]
+fn inspect_tells_what_a_model_is() {
+    let model = golden("checkpoints/llada-v-tiny-a");
+    let mut command = foveate();
+    command
+        .arg("inspect")
+        .arg("-m")
+        .arg(&model)
+        .args(["--json", "--size", "70x64"]);
+    let report = object(&mut command);
+    assert_eq!(report["family"], "llada-v");
+    assert_eq!(report["parameters"], 675_840);
+    let sizes = report["visual_tokens"].as_array().expect("a list");
+    let golden = sizes.last().expect("the given size");
+    assert_eq!(
+        (&golden["width"], &golden["visual_tokens"]),
+        (&70.into(), &78.into())
+    );
+    assert_refused(
+        foveate().arg("inspect").args(["--size", "70"]),
+        2,
+        "WIDTHxHEIGHT",
+    );
+}
+
+#[test]
+fn bench_compares_rows_in_one_run() {
+    let mut command = foveate();
+    command.args([
+        "bench",
+        "--shape",
+        "mid",
+        "--layers",
+        "2",
+        "--hidden",
+        "32",
+        "--heads",
+        "2",
+        "--mlp",
+        "48",
+        "--vocabulary",
+        "64",
+        "--visual-tokens",
+        "40",
+        "--text-tokens",
+        "8",
+        "--gen-length",
+        "8",
+        "--steps",
+        "4",
+        "--rounds",
+        "1",
+        "--keep",
+        "1,0.5",
+        "--json",
+    ]);
+    let report = object(&mut command);
+    let rows = report["rows"].as_array().expect("rows");
+    let kept: Vec<&Value> = rows.iter().map(|row| &row["visual_tokens_kept"]).collect();
+    assert_eq!(kept, [40, 20]);
+    assert!(rows[0]["flops"]["linears"].as_f64() > rows[1]["flops"]["linears"].as_f64());
+    assert!((rows[0]["times_faster"].as_f64().expect("a ratio") - 1.0).abs() < 1e-9);
+    let uneven = ["bench", "--hidden", "32", "--heads", "3"];
+    assert_refused(foveate().args(uneven), 2, "multiple of --heads");
+}
+
+#[test]
+fn completions_exist_for_the_common_shells() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = run(foveate().args(["completions", shell]));
+        assert!(
+            output.status.success() && stdout(&output).contains("foveate"),
+            "{shell}"
+        );
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let mut command = foveate();
+    command
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(
+        (output.status.code(), stderr(&output).as_str()),
+        (Some(0), "")
+    );
+}
