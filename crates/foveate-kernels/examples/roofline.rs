@@ -4,6 +4,7 @@
 //! work per cycle (or per second of processor time) is given as a share of that loop's.
 
 use std::num::NonZeroUsize;
+use std::time::Instant;
 
 use foveate_kernels::cpu::cycles::Counter;
 use foveate_kernels::{
@@ -12,11 +13,12 @@ use foveate_kernels::{
 };
 
 type Buf = <Cpu as Backend>::Buf;
+type Run = Box<dyn FnMut(&mut Cpu) -> Result<()>>;
 
 struct Case {
     name: String,
     flops: f64,
-    run: Box<dyn FnMut(&mut Cpu) -> Result<()>>,
+    run: Run,
 }
 
 struct Options {
@@ -49,13 +51,13 @@ fn main() -> Result<()> {
             peak.push(flops / (counter.read() - before) as f64);
             // Short cases are repeated until they take about as long as the peak loop.
             let times = (1e8 / case.flops).ceil().max(1.0);
-            let (before, start) = (counter.read(), counter.elapsed());
+            let (before, start) = (counter.read(), Instant::now());
             for _ in 0..times as usize {
                 (case.run)(&mut cpu)?;
             }
             let work = case.flops * times;
             speed[i].push(work / (counter.read() - before) as f64);
-            wall[i].push(work / (counter.elapsed() - start).as_nanos() as f64);
+            wall[i].push(work / start.elapsed().as_nanos() as f64);
         }
     }
     let peak = median(&mut peak);

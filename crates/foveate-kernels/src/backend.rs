@@ -131,7 +131,7 @@ pub enum Act {
     None,
     /// `silu(gate) · up`; needs [`Layout::Gated`].
     SwiGlu,
-    /// Gaussian error linear unit, tanh form (SigLIP).
+    /// Gaussian error linear unit, tanh form (`SigLIP`).
     GeluTanh,
     /// Gaussian error linear unit, erf form (projector).
     GeluErf,
@@ -324,7 +324,7 @@ pub struct Rank<'a> {
 pub enum Pick<'a> {
     /// The highest logit; the lowest id among equals.
     Greedy,
-    /// The highest `exp(logit) / (-ln u)^temperature` (LLaDA's Gumbel form).
+    /// The highest `exp(logit) / (-ln u)^temperature` (`LLaDA`'s Gumbel form).
     Gumbel {
         /// Above zero.
         temperature: f64,

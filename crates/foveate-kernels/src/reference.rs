@@ -20,6 +20,7 @@ pub struct Reference {
 
 /// Rows of f32.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "rows and width are its shape")]
 pub struct Rows {
     rows: usize,
     width: usize,

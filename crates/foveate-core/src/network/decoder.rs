@@ -91,9 +91,12 @@ impl<B: Backend> Decoder<B> {
             hidden, mlp, heads, ..
         } = shape;
         let kv_width = heads.kv_count * heads.dim;
-        // The head first: it is the largest tensor, so its temporary copy never adds to the peak.
-        let head = source.take(&format!("{}.weight", names.head), &[stored, hidden])?;
-        let head = backend.weight(&[head.view()?.head(shape.vocabulary)?], &[], Layout::Linear)?;
+        // The head first, and its copy dropped: it is the largest tensor, and so never adds to the peak.
+        let head = {
+            let stored = source.take(&format!("{}.weight", names.head), &[stored, hidden])?;
+            let rows = stored.view()?.head(shape.vocabulary)?;
+            backend.weight(&[rows], &[], Layout::Linear)?
+        };
         let mut layers = Vec::with_capacity(shape.layers);
         for i in 0..shape.layers {
             progress(i, shape.layers);

@@ -5,9 +5,9 @@ use std::ops::Range;
 use super::isa::Chosen;
 use super::lines::{LANES, Line, floats, floats_mut};
 use super::micro::{Ahead, Tile};
-use super::pack::{Operands, pack_queries};
+use super::pack::{Operands, Queries};
 use super::plan::{Block, Schedule, check_rotation};
-use super::report::report;
+use super::report::Seen;
 use super::rows::Rows;
 use super::share::Share;
 use super::softmax::{Weighted, softmax};
@@ -49,7 +49,7 @@ pub(super) fn attend(
         .gaps
         .iter()
         .cloned()
-        .chain([schedule.query_rows..q.rows])
+        .chain(std::iter::once(schedule.query_rows..q.rows))
     {
         out.data[gap.start * out.width..gap.end * out.width].fill(0.0);
     }
@@ -208,17 +208,13 @@ impl Attention<'_> {
         let prepared = "the desk was prepared for the largest block";
         let queries = desk.queries.lines(panels * width).expect(prepared);
         let turn_room = desk.wide.floats(LANES * (width + LANES)).expect(prepared);
-        let turns = self.schedule.turns.as_ref();
-        pack_queries(
-            self.isa,
-            self.q,
-            block,
-            head.number,
+        let from = Queries {
+            isa: self.isa,
+            q: self.q,
             width,
-            turns,
-            turn_room,
-            queries,
-        );
+            turns: self.schedule.turns.as_ref(),
+        };
+        from.pack(block.queries.clone(), head.number, turn_room, queries);
 
         let tile_rows = self.isa.tile().0;
         let first_key = block.keys.start - block.keys.start % tile_rows;
@@ -229,11 +225,15 @@ impl Attention<'_> {
         let scores = &mut scores[..block.keys.len() * panels];
         let inverse = softmax(self.isa, panels, scores);
         if let Some((reports, base)) = reports {
-            for wanted in &block.reports {
-                let share = 1.0 / self.heads.count as f32;
-                report(
-                    self.isa, block, wanted, scores, &inverse, share, reports, base,
-                );
+            let seen = Seen {
+                isa: self.isa,
+                block,
+                scores,
+                inverse: &inverse,
+                share: 1.0 / self.heads.count as f32,
+            };
+            for report in &block.reports {
+                seen.write(report, reports, base);
             }
         }
 
@@ -242,19 +242,15 @@ impl Attention<'_> {
             .lines(rows * width.div_ceil(LANES))
             .expect(prepared);
         self.weigh(head, block, scores, panels, sums);
-        let out_width = self.q.width;
-        for (row, inverse) in block.queries.clone().zip(&inverse) {
-            let at = row * out_width + head.number * width;
-            // SAFETY: every head of every query is written by one task.
-            let out = unsafe { self.out.part(at..at + width) };
-            self.isa.run(Weighted {
-                sums,
-                rows,
-                row: row - block.queries.start,
-                inverse: *inverse,
-                out,
-            });
-        }
+        self.isa.run(Weighted {
+            sums,
+            rows,
+            inverse: &inverse,
+            out: &self.out,
+            at: block.queries.start * self.q.width + head.number * width,
+            width,
+            stride: self.q.width,
+        });
     }
 
     /// `scores[key][panel] = keys · queries`, tile by tile of keys.

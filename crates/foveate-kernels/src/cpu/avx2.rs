@@ -1,5 +1,9 @@
 //! Kernels for x86-64 with AVX2 and fused multiply-add: sixteen lanes are two registers.
 
+#[allow(
+    clippy::wildcard_imports,
+    reason = "two dozen intrinsics, each with its own prefix"
+)]
 use std::arch::x86_64::*;
 
 use super::isa::{Kernel, Simd};

@@ -1,7 +1,5 @@
 //! How much work the processor did, measured so that other programs on the machine disturb little.
 
-use std::time::Instant;
-
 use super::Cpu;
 use super::isa::{Kernel, Simd};
 
@@ -32,13 +30,13 @@ pub struct Counter {
     unit: Unit,
     #[cfg(target_os = "linux")]
     cycles: Option<linux::Cycles>,
-    start: Instant,
+    #[cfg(not(target_os = "linux"))]
+    start: std::time::Instant,
 }
 
 impl Counter {
     /// The best counter of this machine. Make it before the [`Cpu`] whose threads it shall count.
     pub fn new() -> Self {
-        let start = Instant::now();
         #[cfg(target_os = "linux")]
         {
             let cycles = linux::Cycles::open();
@@ -47,16 +45,12 @@ impl Counter {
             } else {
                 Unit::CpuTime
             };
-            Self {
-                unit,
-                cycles,
-                start,
-            }
+            Self { unit, cycles }
         }
         #[cfg(not(target_os = "linux"))]
         Self {
             unit: Unit::Wall,
-            start,
+            start: std::time::Instant::now(),
         }
     }
 
@@ -74,11 +68,6 @@ impl Counter {
         };
         #[cfg(not(target_os = "linux"))]
         return u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    }
-
-    /// Time since the counter was made.
-    pub fn elapsed(&self) -> std::time::Duration {
-        self.start.elapsed()
     }
 }
 

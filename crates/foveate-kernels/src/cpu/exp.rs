@@ -12,7 +12,7 @@ pub(super) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     let x = s.min(s.max(x, s.splat(-87.3)), s.splat(88.0));
     let rounded = s.fma(x, s.splat(std::f32::consts::LOG2_E), s.splat(ROUND));
     let n = s.sub(rounded, s.splat(ROUND));
-    let r = s.fma(n, s.splat(-0.693_359_375), x);
+    let r = s.fma(n, s.splat(-0.693_359_4), x);
     let r = s.fma(n, s.splat(2.121_944_4e-4), r);
     let mut p = s.splat(1.987_569_1e-4);
     for c in [
@@ -20,7 +20,7 @@ pub(super) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
         8.333_452e-3,
         4.166_579_6e-2,
         1.666_666_5e-1,
-        5.000_000_1e-1,
+        0.500_000_06,
     ] {
         p = s.fma(p, r, s.splat(c));
     }
@@ -28,7 +28,7 @@ pub(super) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     s.mul(p, s.two_to_low_bits(rounded))
 }
 
-/// `x / (1 + exp(-y))`: SiLU with `y = x`.
+/// `x / (1 + exp(-y))`: `SiLU` with `y = x`.
 #[inline(always)]
 pub(super) fn gate<S: Simd>(s: S, x: S::V, y: S::V) -> S::V {
     let e = exp(s, s.sub(s.zero(), y));
@@ -39,7 +39,7 @@ pub(super) fn gate<S: Simd>(s: S, x: S::V, y: S::V) -> S::V {
 #[inline(always)]
 pub(super) fn gelu_tanh<S: Simd>(s: S, x: S::V) -> S::V {
     /// 2 √(2/π).
-    const SLOPE: f32 = 1.595_769_1;
+    const SLOPE: f32 = 1.595_769_2;
     let cubic = s.fma(s.mul(s.mul(x, x), x), s.splat(0.044_715), x);
     gate(s, x, s.mul(cubic, s.splat(SLOPE)))
 }

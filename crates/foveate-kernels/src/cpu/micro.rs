@@ -111,36 +111,50 @@ impl<const ROWS: usize, const PANELS: usize> Kernel for Fixed<ROWS, PANELS> {
                     }
                 }
             }
-            let (mut a, mut b) = (tile.a, tile.b);
-            let burst = tile.ahead.lines.div_ceil((tile.depth / STRIDE).max(1));
-            let (mut done, mut line) = (0, 0);
-            // One inner loop, spelled out: a closure that is not inlined would lose the instruction set.
-            while done < tile.depth {
-                for _ in 0..burst {
+            let strides = tile.depth / STRIDE;
+            let burst = tile.ahead.lines.div_ceil(strides.max(1));
+            for stride in 0..strides {
+                for line in stride * burst..(stride + 1) * burst {
                     tile.ahead.fetch(PANELS, line);
-                    line += 1;
                 }
-                let end = (done + STRIDE).min(tile.depth);
-                while done < end {
-                    let mut columns = [s.zero(); PANELS];
-                    for (p, column) in columns.iter_mut().enumerate() {
-                        *column = s.load(&*b.add(p * tile.b_panel));
-                    }
-                    for (r, sums) in sums.iter_mut().enumerate() {
-                        let x = s.splat(*a.add(r));
-                        for (sum, column) in sums.iter_mut().zip(columns) {
-                            *sum = s.fma(x, column, *sum);
-                        }
-                    }
-                    a = a.add(tile.a_step);
-                    b = b.add(1);
-                    done += 1;
+                for k in stride * STRIDE..(stride + 1) * STRIDE {
+                    step(s, &tile, k, &mut sums);
                 }
+            }
+            for k in strides * STRIDE..tile.depth {
+                step(s, &tile, k, &mut sums);
             }
             for (r, sums) in sums.iter().enumerate() {
                 for (p, sum) in sums.iter().enumerate() {
                     s.store(*sum, &mut *tile.c.add(r * tile.c_row + p * tile.c_panel));
                 }
+            }
+        }
+    }
+}
+
+/// Adds the products of step `k` of the depth. A function, because a closure may not be inlined.
+///
+/// # Safety
+/// As for [`Tile::compute`], and `k` is below the depth.
+#[inline(always)]
+unsafe fn step<S: Simd, const ROWS: usize, const PANELS: usize>(
+    s: S,
+    tile: &Tile,
+    k: usize,
+    sums: &mut [[S::V; PANELS]; ROWS],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (a, b) = (tile.a.add(k * tile.a_step), tile.b.add(k));
+        let mut columns = [s.zero(); PANELS];
+        for (p, column) in columns.iter_mut().enumerate() {
+            *column = s.load(&*b.add(p * tile.b_panel));
+        }
+        for (r, sums) in sums.iter_mut().enumerate() {
+            let x = s.splat(*a.add(r));
+            for (sum, column) in sums.iter_mut().zip(columns) {
+                *sum = s.fma(x, column, *sum);
             }
         }
     }

@@ -1,5 +1,10 @@
 //! The fast CPU implementation: packed weights, kernels chosen at run time, every core in use.
 
+#![expect(
+    clippy::inline_always,
+    reason = "code becomes part of a function with the features it needs only by inlining"
+)]
+
 mod attend;
 #[cfg(target_arch = "x86_64")]
 mod avx2;

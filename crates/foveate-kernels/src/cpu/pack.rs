@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::isa::{Chosen, Kernel, Simd};
 use super::lines::{LANES, Line, Scratch, floats_mut, prefetch};
-use super::plan::{Block, Turns};
+use super::plan::Turns;
 use super::rows::Rows;
 use super::share::Share;
 use super::transpose::transpose;
@@ -117,12 +117,11 @@ impl<'a> Operands<'a> {
                 let at = (head * panels + panel) * self.kv.rows + row;
                 // SAFETY: every row of every head is packed by one task.
                 let line = unsafe { &mut self.values.part(at..at + 1)[0] };
-                match <&[f32; LANES]>::try_from(values) {
-                    Ok(values) => line.0 = *values,
-                    Err(_) => {
-                        line.fill(0.0);
-                        line[..values.len()].copy_from_slice(values);
-                    }
+                if let Ok(values) = <&[f32; LANES]>::try_from(values) {
+                    line.0 = *values;
+                } else {
+                    line.fill(0.0);
+                    line[..values.len()].copy_from_slice(values);
                 }
             }
         }
@@ -145,35 +144,39 @@ impl<'a> Operands<'a> {
     }
 }
 
-/// A head of a block's queries, scaled by `1/√dim`, as panels of sixteen queries: `[dim][16]`.
-pub(super) fn pack_queries(
-    isa: Chosen,
-    q: &Rows,
-    block: &Block,
-    head: usize,
-    width: usize,
-    turns: Option<&Turns>,
-    room: &mut [f32],
-    out: &mut [Line],
-) {
-    let scale = 1.0 / (width as f32).sqrt();
-    let panels = block.queries.clone().step_by(LANES);
-    for (first, panel) in panels.zip(out.chunks_exact_mut(width)) {
-        let rows = first..(first + LANES).min(block.queries.end);
-        isa.run(Turn {
-            x: &q.data[first * q.width + head * width..],
-            stride: q.width,
-            rows: rows.len(),
-            width,
-            by: turns.map(|turns| turns.queries(rows.clone())),
-            scale,
-            out: room,
-        });
-        let panel = floats_mut(panel);
-        if rows.len() < LANES {
-            panel.fill(0.0);
+/// Queries on their way into panels.
+#[derive(Clone, Copy)]
+pub(super) struct Queries<'a> {
+    pub(super) isa: Chosen,
+    pub(super) q: &'a Rows,
+    /// Of one head.
+    pub(super) width: usize,
+    pub(super) turns: Option<&'a Turns>,
+}
+
+impl Queries<'_> {
+    /// Rows `rows` of one head, scaled by `1/√width`, as panels of sixteen queries: `[width][16]`.
+    /// `room` is for sixteen rotated rows.
+    pub(super) fn pack(&self, rows: Range<usize>, head: usize, room: &mut [f32], out: &mut [Line]) {
+        let width = self.width;
+        let panels = rows.clone().step_by(LANES);
+        for (first, panel) in panels.zip(out.chunks_exact_mut(width)) {
+            let rows = first..(first + LANES).min(rows.end);
+            self.isa.run(Turn {
+                x: &self.q.data[first * self.q.width + head * width..],
+                stride: self.q.width,
+                rows: rows.len(),
+                width,
+                by: self.turns.map(|turns| turns.queries(rows.clone())),
+                scale: 1.0 / (width as f32).sqrt(),
+                out: room,
+            });
+            let panel = floats_mut(panel);
+            if rows.len() < LANES {
+                panel.fill(0.0);
+            }
+            transpose(room, width + LANES, rows.len(), width, panel, LANES);
         }
-        transpose(room, width + LANES, rows.len(), width, panel, LANES);
     }
 }
 

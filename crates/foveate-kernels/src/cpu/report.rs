@@ -8,52 +8,55 @@ use super::softmax::QUERIES;
 use super::transpose::transpose;
 use crate::backend::Sum;
 
-/// Writes one head's share of a report; `base` is where that head's reports begin.
-pub(super) fn report(
-    isa: Chosen,
-    block: &Block,
-    report: &Report,
-    scores: &[Line],
-    inverse: &[f32; QUERIES],
-    share: f32,
-    reports: &Share<'_, f32>,
-    base: usize,
-) {
-    let panels = block.queries.len().div_ceil(LANES);
-    let first_key = report.keys.start - block.keys.start;
-    let scores = &scores[first_key * panels..][..report.keys.len() * panels];
-    let first = report.queries.start - block.queries.start;
-    let lanes = first..first + report.queries.len();
-    let keys = report.keys.len();
-    let len = match report.sum {
-        Sum::PerRow => lanes.len() * keys,
-        Sum::OverRows => keys,
-    };
-    let at = base + report.at;
-    // SAFETY: every block and head has its own part of the reports.
-    let out = unsafe { reports.part(at..at + len) };
-    match report.sum {
-        Sum::PerRow => {
-            let scores = &floats(scores)[lanes.start..];
-            transpose(scores, panels * LANES, keys, lanes.len(), out, keys);
-            for (row, lane) in out.chunks_exact_mut(keys).zip(lanes) {
-                isa.run(Scale {
-                    row,
-                    by: inverse[lane] * share,
+/// One head's finished scores of a block.
+pub(super) struct Seen<'a> {
+    pub(super) isa: Chosen,
+    pub(super) block: &'a Block,
+    /// `[keys][panels]`, not yet divided by their sums.
+    pub(super) scores: &'a [Line],
+    /// One over the sum of each query's scores.
+    pub(super) inverse: &'a [f32; QUERIES],
+    /// One over the number of heads.
+    pub(super) share: f32,
+}
+
+impl Seen<'_> {
+    /// Writes this head's share of a report; `base` is where its reports begin.
+    pub(super) fn write(&self, report: &Report, reports: &Share<'_, f32>, base: usize) {
+        let panels = self.block.queries.len().div_ceil(LANES);
+        let first_key = report.keys.start - self.block.keys.start;
+        let keys = report.keys.len();
+        let scores = &self.scores[first_key * panels..(first_key + keys) * panels];
+        let first = report.queries.start - self.block.queries.start;
+        let lanes = first..first + report.queries.len();
+        let len = match report.sum {
+            Sum::PerRow => lanes.len() * keys,
+            Sum::OverRows => keys,
+        };
+        let at = base + report.at;
+        // SAFETY: every block and head has its own part of the reports.
+        let out = unsafe { reports.part(at..at + len) };
+        match report.sum {
+            Sum::PerRow => {
+                let scores = &floats(scores)[lanes.start..];
+                transpose(scores, panels * LANES, keys, lanes.len(), out, keys);
+                for (row, lane) in out.chunks_exact_mut(keys).zip(lanes) {
+                    let by = self.inverse[lane] * self.share;
+                    self.isa.run(Scale { row, by });
+                }
+            }
+            Sum::OverRows => {
+                let mut weights = [0.0; QUERIES];
+                for lane in lanes {
+                    weights[lane] = self.inverse[lane] * self.share;
+                }
+                self.isa.run(OverRows {
+                    scores,
+                    panels,
+                    weights: &weights,
+                    out,
                 });
             }
-        }
-        Sum::OverRows => {
-            let mut weights = [0.0; QUERIES];
-            for lane in lanes {
-                weights[lane] = inverse[lane] * share;
-            }
-            isa.run(OverRows {
-                scores,
-                panels,
-                weights: &weights,
-                out,
-            });
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::error::{Error, Result, same};
 
 /// Activations `[rows, width]` of [`Cpu`](super::Cpu).
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "rows and width are its shape")]
 pub struct Rows {
     pub(super) rows: usize,
     pub(super) width: usize,

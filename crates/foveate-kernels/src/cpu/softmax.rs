@@ -3,6 +3,7 @@
 use super::exp::exp;
 use super::isa::{Chosen, Kernel, Simd};
 use super::lines::{LANES, Line};
+use super::share::Share;
 
 /// Most queries of a block.
 pub(super) const QUERIES: usize = 64;
@@ -58,14 +59,17 @@ impl<const PANELS: usize> Kernel for Softmax<'_, PANELS> {
     }
 }
 
-/// Divides one query's weighted values by the sum of its weights.
+/// Divides each query's weighted values by the sum of its weights.
 pub(super) struct Weighted<'a> {
     /// `[panels][rows]`
     pub(super) sums: &'a [Line],
     pub(super) rows: usize,
-    pub(super) row: usize,
-    pub(super) inverse: f32,
-    pub(super) out: &'a mut [f32],
+    pub(super) inverse: &'a [f32; QUERIES],
+    pub(super) out: &'a Share<'a, f32>,
+    /// The first row's head in `out`, its width, and how far the rows are apart.
+    pub(super) at: usize,
+    pub(super) width: usize,
+    pub(super) stride: usize,
 }
 
 impl Kernel for Weighted<'_> {
@@ -73,12 +77,17 @@ impl Kernel for Weighted<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let inverse = s.splat(self.inverse);
-        for (panel, out) in self.out.chunks_mut(LANES).enumerate() {
-            let value = s.mul(s.load(&self.sums[panel * self.rows + self.row]), inverse);
-            match <&mut [f32; LANES]>::try_from(&mut *out) {
-                Ok(out) => s.store(value, out),
-                Err(_) => out.copy_from_slice(&s.array(value)[..out.len()]),
+        for row in 0..self.rows {
+            let inverse = s.splat(self.inverse[row]);
+            let at = self.at + row * self.stride;
+            // SAFETY: every head of every query is written by one task.
+            let out = unsafe { self.out.part(at..at + self.width) };
+            for (panel, out) in out.chunks_mut(LANES).enumerate() {
+                let value = s.mul(s.load(&self.sums[panel * self.rows + row]), inverse);
+                match <&mut [f32; LANES]>::try_from(&mut *out) {
+                    Ok(out) => s.store(value, out),
+                    Err(_) => out.copy_from_slice(&s.array(value)[..out.len()]),
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ use foveate_kernels::{
 };
 
 /// Numbers in `-1..1`, the same for the same seed.
-pub fn random(count: usize, seed: u64) -> Vec<f32> {
+pub(crate) fn random(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..count)
         .map(|_| {
@@ -21,35 +21,35 @@ pub fn random(count: usize, seed: u64) -> Vec<f32> {
         .collect()
 }
 
-pub fn threads(n: usize) -> Option<NonZeroUsize> {
+pub(crate) fn threads(n: usize) -> Option<NonZeroUsize> {
     NonZeroUsize::new(n)
 }
 
 /// Every instruction set of this machine, on `n` threads.
-pub fn every_isa(n: usize) -> Vec<Cpu> {
+pub(crate) fn every_isa(n: usize) -> Vec<Cpu> {
     Isa::available()
         .into_iter()
         .map(|isa| Cpu::with_isa(isa, threads(n)).expect("it was found"))
         .collect()
 }
 
-pub fn bytes(x: &[f32]) -> Vec<u8> {
+pub(crate) fn bytes(x: &[f32]) -> Vec<u8> {
     x.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
-pub fn bytes_bf16(x: &[f32]) -> Vec<u8> {
+pub(crate) fn bytes_bf16(x: &[f32]) -> Vec<u8> {
     x.iter()
         .flat_map(|x| ((x.to_bits() >> 16) as u16).to_le_bytes())
         .collect()
 }
 
-pub fn bits(x: &[f32]) -> Vec<u32> {
+pub(crate) fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
 /// Fails with the worst element when `got` is further than `limit · (1 + |want|)` from `want`.
 #[track_caller]
-pub fn close(got: &[f32], want: &[f32], limit: f32, what: &str) {
+pub(crate) fn close(got: &[f32], want: &[f32], limit: f32, what: &str) {
     assert_eq!(got.len(), want.len(), "{what}: lengths");
     let (mut worst, mut at) = (0.0f32, 0);
     for (i, (g, w)) in got.iter().zip(want).enumerate() {
@@ -67,13 +67,13 @@ pub fn close(got: &[f32], want: &[f32], limit: f32, what: &str) {
     );
 }
 
-pub fn upload<B: Backend>(b: &mut B, x: &[f32], width: usize) -> B::Buf {
+pub(crate) fn upload<B: Backend>(b: &mut B, x: &[f32], width: usize) -> B::Buf {
     let mut buf = b.buf(x.len() / width, width).expect("a buffer");
     b.write(x, &mut buf, 0).expect("rows written");
     buf
 }
 
-pub fn download<B: Backend>(b: &mut B, x: &B::Buf, rows: usize) -> Vec<f32> {
+pub(crate) fn download<B: Backend>(b: &mut B, x: &B::Buf, rows: usize) -> Vec<f32> {
     let mut out = Vec::new();
     b.read(x, 0..rows, &mut out).expect("rows read");
     out
@@ -81,20 +81,20 @@ pub fn download<B: Backend>(b: &mut B, x: &B::Buf, rows: usize) -> Vec<f32> {
 
 /// A linear and its parameters.
 #[derive(Clone, Debug)]
-pub struct Linear {
-    pub inputs: usize,
+pub(crate) struct Linear {
+    pub(crate) inputs: usize,
     /// Outputs of each part.
-    pub parts: Vec<usize>,
-    pub weights: Vec<f32>,
-    pub biases: Vec<f32>,
-    pub layout: Layout,
-    pub act: Act,
-    pub into: Into,
-    pub dtype: Dtype,
+    pub(crate) parts: Vec<usize>,
+    pub(crate) weights: Vec<f32>,
+    pub(crate) biases: Vec<f32>,
+    pub(crate) layout: Layout,
+    pub(crate) act: Act,
+    pub(crate) into: Into,
+    pub(crate) dtype: Dtype,
 }
 
 impl Linear {
-    pub fn new(inputs: usize, parts: &[usize], seed: u64) -> Self {
+    pub(crate) fn new(inputs: usize, parts: &[usize], seed: u64) -> Self {
         let outputs: usize = parts.iter().sum();
         let scale = 1.0 / (inputs as f32).sqrt();
         Self {
@@ -112,19 +112,19 @@ impl Linear {
         }
     }
 
-    pub fn with_bias(mut self) -> Self {
+    pub(crate) fn with_bias(mut self) -> Self {
         self.biases = random(self.parts.iter().sum(), 77);
         self
     }
 
-    pub fn outputs(&self) -> usize {
+    pub(crate) fn outputs(&self) -> usize {
         match self.layout {
             Layout::Gated => self.parts[0],
             _ => self.parts.iter().sum(),
         }
     }
 
-    pub fn weight<B: Backend>(&self, b: &B) -> B::Weight {
+    pub(crate) fn weight<B: Backend>(&self, b: &B) -> B::Weight {
         let stored = match self.dtype {
             Dtype::Bf16 => bytes_bf16(&self.weights),
             _ => bytes(&self.weights),
@@ -145,12 +145,12 @@ impl Linear {
     }
 
     /// The linear of `x`, added to `x`-independent numbers when it adds.
-    pub fn run<B: Backend>(&self, b: &mut B, x: &[f32]) -> Vec<f32> {
+    pub(crate) fn run<B: Backend>(&self, b: &mut B, x: &[f32]) -> Vec<f32> {
         let w = self.weight(b);
         self.run_with(b, &w, x)
     }
 
-    pub fn run_with<B: Backend>(&self, b: &mut B, w: &B::Weight, x: &[f32]) -> Vec<f32> {
+    pub(crate) fn run_with<B: Backend>(&self, b: &mut B, w: &B::Weight, x: &[f32]) -> Vec<f32> {
         let rows = x.len() / self.inputs;
         let x = upload(b, x, self.inputs);
         let mut out = match self.into {
@@ -166,15 +166,21 @@ impl Linear {
 
 /// An attention and its operands.
 #[derive(Clone, Debug)]
-pub struct Attention {
-    pub heads: Heads,
-    pub plan: Plan,
-    pub q: Vec<f32>,
-    pub kv: Vec<f32>,
+pub(crate) struct Attention {
+    pub(crate) heads: Heads,
+    pub(crate) plan: Plan,
+    pub(crate) q: Vec<f32>,
+    pub(crate) kv: Vec<f32>,
 }
 
 impl Attention {
-    pub fn new(heads: Heads, query_rows: usize, key_rows: usize, plan: Plan, seed: u64) -> Self {
+    pub(crate) fn new(
+        heads: Heads,
+        query_rows: usize,
+        key_rows: usize,
+        plan: Plan,
+        seed: u64,
+    ) -> Self {
         Self {
             heads,
             plan,
@@ -186,12 +192,12 @@ impl Attention {
         }
     }
 
-    pub fn probe_len(&self) -> usize {
+    pub(crate) fn probe_len(&self) -> usize {
         self.plan.asks.iter().map(foveate_kernels::Ask::len).sum()
     }
 
     /// The output and the probe.
-    pub fn run<B: Backend>(&self, b: &mut B, probing: bool) -> (Vec<f32>, Vec<f32>) {
+    pub(crate) fn run<B: Backend>(&self, b: &mut B, probing: bool) -> (Vec<f32>, Vec<f32>) {
         let width = self.heads.count * self.heads.dim;
         let rows = self.q.len() / width;
         let q = upload(b, &self.q, width);
@@ -206,7 +212,7 @@ impl Attention {
     }
 }
 
-pub fn norm<B: Backend>(
+pub(crate) fn norm<B: Backend>(
     b: &mut B,
     x: &[f32],
     width: usize,
@@ -228,7 +234,7 @@ pub fn norm<B: Backend>(
     download(b, &out, count)
 }
 
-pub fn rank<B: Backend>(b: &mut B, head: &Linear, x: &[f32], rank: &Rank<'_>) -> Vec<Guess> {
+pub(crate) fn rank<B: Backend>(b: &mut B, head: &Linear, x: &[f32], rank: &Rank<'_>) -> Vec<Guess> {
     let w = head.weight(b);
     let x = upload(b, x, head.inputs);
     let mut out = Vec::new();
@@ -238,7 +244,7 @@ pub fn rank<B: Backend>(b: &mut B, head: &Linear, x: &[f32], rank: &Rank<'_>) ->
 
 /// Fails unless every request was refused as a shape that does not fit.
 #[track_caller]
-pub fn request_errors(results: &[foveate_kernels::Result<()>]) {
+pub(crate) fn request_errors(results: &[foveate_kernels::Result<()>]) {
     for (i, result) in results.iter().enumerate() {
         assert!(
             matches!(result, Err(foveate_kernels::Error::Shape { .. })),
