@@ -214,7 +214,7 @@ proptest! {
             let total: f32 = tokens.sources.sources(token).map(|(_, weight)| weight).sum();
             prop_assert!((total - 1.0).abs() < 1e-5, "token {}: weights sum to {}", token, total);
             prop_assert!(
-                tokens.sources.sources(token).all(|(from, _)| from as usize <= tokens.newline_row)
+                tokens.sources.sources(token).all(|(from, _)| from <= tokens.newline_row)
             );
             if let Some(rect) = tokens.rects[token] {
                 prop_assert!(!tokens.is_newline(token));

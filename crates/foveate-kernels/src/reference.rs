@@ -20,6 +20,7 @@ pub struct Reference {
 
 /// Rows of f32.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "the number of rows is `rows`")]
 pub struct Rows {
     rows: usize,
     width: usize,

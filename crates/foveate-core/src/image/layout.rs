@@ -272,7 +272,7 @@ mod tests {
         // By hand: output i lies at (i + 0.5) * 27 / 14 - 0.5.
         let pooled = bilinear((1, 27), (1, 14));
         let row = |output| pooled.sources(output).collect::<Vec<_>>();
-        let close = |row: Vec<(u32, f32)>, expected: &[(u32, f32)]| {
+        let close = |row: Vec<(usize, f32)>, expected: &[(usize, f32)]| {
             row.len() == expected.len()
                 && row
                     .iter()
