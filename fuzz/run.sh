@@ -14,7 +14,8 @@ env -u CARGO_ENCODED_RUSTFLAGS RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module \
 -Cllvm-args=-sanitizer-coverage-trace-compares" \
     cargo build --release --locked --target "$host"
 
-scratch="$(mktemp -d)"
+# In memory where possible: the checkpoint target writes its files for every input.
+scratch="$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)"
 trap 'rm -rf "$scratch"' EXIT
 failed=()
 for source in fuzz_targets/*.rs; do

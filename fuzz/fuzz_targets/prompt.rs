@@ -111,10 +111,13 @@ fn check_golden(builder: &PromptBuilder<'_>, messages: &[Message]) {
     let prompt = builder.build(messages).expect("every text can be encoded");
     check_slots(&prompt, messages);
 
+    // A blank question stays blank: as in the references, the token after an image is dropped, and
+    // without a text that is the end of the turn.
+    let plain = |text: &str| if text.trim().is_empty() { "" } else { "x" };
     let plain: Vec<Message> = messages
         .iter()
         .map(|message| Message {
-            text: "x".into(),
+            text: plain(&message.text).to_owned(),
             ..message.clone()
         })
         .collect();
