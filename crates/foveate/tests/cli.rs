@@ -422,6 +422,8 @@ fn bench_compares_rows_in_one_run() {
     assert!((rows[0]["times_faster"].as_f64().expect("a ratio") - 1.0).abs() < 1e-9);
     let uneven = ["bench", "--hidden", "32", "--heads", "3"];
     assert_refused(foveate().args(uneven), 2, "multiple of --heads");
+    let both = ["bench", "-m", "x", "--layers", "2"];
+    assert_refused(foveate().args(both), 2, "give --shape");
 }
 
 #[test]
