@@ -5,8 +5,6 @@ mod common;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
-
 use common::{assert_refused, foveate, golden, object, run, stderr, stdout};
 
 const QUESTION: &str = "Is there a red circle in the picture? Answer yes or no.";
