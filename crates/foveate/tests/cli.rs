@@ -1,29 +1,13 @@
-//! The command line from outside: answers on standard output, reasons on standard error, exit status.
+//! `foveate run` from outside: answers on standard output, reasons on standard error, exit status.
+
+mod common;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use common::{assert_refused, foveate, golden, object, run, stderr, stdout};
 
 const QUESTION: &str = "Is there a red circle in the picture? Answer yes or no.";
-
-fn golden(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../golden")
-        .join(path)
-}
-
-/// The program without the variables of whoever runs the tests.
-fn foveate() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("FOVEATE_") {
-            command.env_remove(name);
-        }
-    }
-    command
-}
 
 /// `foveate run` on the tiny golden model.
 fn tiny() -> Command {
@@ -43,38 +27,6 @@ fn tiny_with_picture() -> Command {
         .arg(golden("lladav_small_1x1/image_0.png"));
     command.args(["-i", QUESTION, "--gen-length", "16", "--steps", "16"]);
     command
-}
-
-fn run(command: &mut Command) -> Output {
-    command.output().expect("the binary runs")
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Fails as usage (2) or failure (1), says `reason`, prints no answer.
-fn assert_refused(command: &mut Command, status: i32, reason: &str) {
-    let output = run(command);
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(status), "{command:?}: {said}");
-    assert!(
-        said.contains("error: ") && said.contains(reason),
-        "{command:?}: {said}"
-    );
-    assert_eq!(stdout(&output), "", "{command:?}");
-}
-
-fn object(command: &mut Command) -> Value {
-    let output = run(command);
-    assert!(output.status.success(), "{}", stderr(&output));
-    let text = stdout(&output);
-    assert_eq!(text.lines().count(), 1, "{text}");
-    serde_json::from_str(&text).expect("one JSON object")
 }
 
 #[test]
@@ -356,97 +308,4 @@ fn several_overlays_are_numbered() {
         let sheet = image::open(folder.path().join(name)).expect("a picture");
         assert!(sheet.width() > 800, "{name}");
     }
-}
-
-#[test]
-fn inspect_tells_what_a_model_is() {
-    let model = golden("checkpoints/llada-v-tiny-a");
-    let mut command = foveate();
-    command
-        .arg("inspect")
-        .arg("-m")
-        .arg(&model)
-        .args(["--json", "--size", "70x64"]);
-    let report = object(&mut command);
-    assert_eq!(report["family"], "llada-v");
-    assert_eq!(report["parameters"], 675_840);
-    let sizes = report["visual_tokens"].as_array().expect("a list");
-    let golden = sizes.last().expect("the given size");
-    assert_eq!(
-        (&golden["width"], &golden["visual_tokens"]),
-        (&70.into(), &78.into())
-    );
-    assert_refused(
-        foveate().arg("inspect").args(["--size", "70"]),
-        2,
-        "WIDTHxHEIGHT",
-    );
-}
-
-#[test]
-fn bench_compares_rows_in_one_run() {
-    let mut command = foveate();
-    command.args([
-        "bench",
-        "--shape",
-        "mid",
-        "--layers",
-        "2",
-        "--hidden",
-        "32",
-        "--heads",
-        "2",
-        "--mlp",
-        "48",
-        "--vocabulary",
-        "64",
-        "--visual-tokens",
-        "40",
-        "--text-tokens",
-        "8",
-        "--gen-length",
-        "8",
-        "--steps",
-        "4",
-        "--rounds",
-        "1",
-        "--keep",
-        "1,0.5",
-        "--json",
-    ]);
-    let report = object(&mut command);
-    let rows = report["rows"].as_array().expect("rows");
-    let kept: Vec<&Value> = rows.iter().map(|row| &row["visual_tokens_kept"]).collect();
-    assert_eq!(kept, [40, 20]);
-    assert!(rows[0]["flops"]["linears"].as_f64() > rows[1]["flops"]["linears"].as_f64());
-    assert!((rows[0]["times_faster"].as_f64().expect("a ratio") - 1.0).abs() < 1e-9);
-    let uneven = ["bench", "--hidden", "32", "--heads", "3"];
-    assert_refused(foveate().args(uneven), 2, "multiple of --heads");
-}
-
-#[test]
-fn completions_exist_for_the_common_shells() {
-    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
-        let output = run(foveate().args(["completions", shell]));
-        assert!(
-            output.status.success() && stdout(&output).contains("foveate"),
-            "{shell}"
-        );
-    }
-}
-
-#[test]
-fn a_reader_that_leaves_early_is_no_error() {
-    let mut command = foveate();
-    command
-        .args(["completions", "bash"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the binary runs");
-    drop(child.stdout.take());
-    let output = child.wait_with_output().expect("it ends");
-    assert_eq!(
-        (output.status.code(), stderr(&output).as_str()),
-        (Some(0), "")
-    );
 }

@@ -51,7 +51,17 @@ pub(crate) struct ShapeArgs {
 impl ShapeArgs {
     /// Whether a shape rather than a model is asked for.
     fn is_given(&self) -> bool {
-        self.shape.is_some()
+        let numbers = [
+            self.layers,
+            self.hidden,
+            self.heads,
+            self.kv_heads,
+            self.mlp,
+            self.vocabulary,
+            self.visual_tokens,
+            self.text_tokens,
+        ];
+        self.shape.is_some() || numbers.iter().any(Option::is_some)
     }
 
     fn resolve(&self) -> Result<NamedShape> {
@@ -119,13 +129,14 @@ impl Subject {
         images: &ImageArgs,
         question: &str,
     ) -> Result<Self> {
-        if model.model.is_some() && !shape.is_given() {
-            return Self::of_model(model, images, question);
+        let looks = model.model.is_some() || !images.images.is_empty();
+        match (looks, shape.is_given()) {
+            (true, true) => Err(usage(
+                "a shape has random weights and looks at nothing; give --shape and its sizes, or -m and --image",
+            )),
+            (true, false) => Self::of_model(model, images, question),
+            (false, _) => Self::of_shape(&shape.resolve()?, model.machine),
         }
-        if !images.images.is_empty() {
-            return Err(usage("--image needs a model to look at it; add -m MODEL"));
-        }
-        Self::of_shape(&shape.resolve()?, model.machine)
     }
 
     fn of_model(model: &ModelArgs, images: &ImageArgs, question: &str) -> Result<Self> {

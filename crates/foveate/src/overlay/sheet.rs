@@ -202,7 +202,9 @@ impl Item {
 fn inset_width(main: &Panel) -> u32 {
     let (width, height) = main.size();
     let share = height.saturating_sub(2 * (font::height(DOT) + GAP)) / 2;
-    (share * width / height.max(1)).clamp(INSET_PX.0, INSET_PX.1)
+    let (narrowest, widest) = INSET_PX;
+    let wanted = share * width / height.max(1);
+    wanted.clamp(narrowest, widest).min(width)
 }
 
 /// `tiles 512 of 2187 kept`.
