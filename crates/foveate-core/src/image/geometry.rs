@@ -9,6 +9,12 @@ use crate::{Error, Result};
 /// Most tiles one picture may become; the published lists go up to 36.
 const MAX_TILES: u32 = 256;
 
+/// Most pixels in the views of one picture, 800 MB normalised; published lists go up to 5.5 million.
+const MAX_VIEW_PIXELS: u64 = 1 << 26;
+
+/// Most patches in the views of one picture; the published lists go up to 27 000.
+const MAX_PATCHES: u64 = 1 << 20;
+
 /// How a picture of any shape is brought to the tower's square (`image_aspect_ratio`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AspectMode {
@@ -136,7 +142,7 @@ impl TilingConfig {
             ));
         }
         if !self.aspect.is_tiled() {
-            return Ok(());
+            return self.check_volume(1);
         }
         let fits = |&(width, height): &(u32, u32)| {
             let tiles = u64::from(width / image_size) * u64::from(height / image_size);
@@ -153,7 +159,25 @@ impl TilingConfig {
                 ),
             ));
         }
-        Ok(())
+        let tiles = |&(width, height): &(u32, u32)| (width / image_size) * (height / image_size);
+        let most_tiles = self.pinpoints.iter().map(tiles).max().unwrap_or(0);
+        self.check_volume(1 + u64::from(most_tiles))
+    }
+
+    /// Sizes that are each allowed can still multiply to more memory than any machine has.
+    fn check_volume(&self, views: u64) -> Result<()> {
+        let pixels = views * u64::from(self.image_size).pow(2);
+        let patches = views * self.patches_per_view() as u64;
+        if pixels <= MAX_VIEW_PIXELS && patches <= MAX_PATCHES {
+            return Ok(());
+        }
+        Err(Error::request(
+            "image_size",
+            format!(
+                "expected at most {MAX_VIEW_PIXELS} pixels and {MAX_PATCHES} patches, got {pixels} \
+                 and {patches} in {views} views"
+            ),
+        ))
     }
 }
 
@@ -379,6 +403,17 @@ mod tests {
             },
             TilingConfig {
                 pinpoints: vec![(384, 384 * 257)],
+                ..config.clone()
+            },
+            TilingConfig {
+                image_size: 4096,
+                patch_size: 1,
+                aspect: AspectMode::Squash,
+                ..config.clone()
+            },
+            TilingConfig {
+                image_size: 1024,
+                pinpoints: vec![(16_384, 16_384)],
                 ..config.clone()
             },
         ];
