@@ -14,11 +14,12 @@ use crate::error::Result;
 
 /// Depth of a slice of panels that stays in the first cache: 16 KiB a panel.
 const DEPTH: usize = 256;
-/// Tiles of rows of a block: with its sums, at most 340 KiB of the second cache for AVX2 and
-/// 680 KiB for AVX-512, whose machines have at least 512 KiB and 1 MiB.
-const BLOCK_TILES: usize = 40;
-/// Panels of a group that is finished together.
-const GROUP: usize = 6;
+/// Rows of a block: its slice of inputs is 120 KiB.
+const BLOCK_ROWS: usize = 120;
+/// Tiles of panels of a group. A block's sums are 184 KiB for AVX2 and 368 KiB for AVX-512, whose
+/// machines have at least 512 KiB and 1 MiB of second cache; the wider the group, the less often
+/// the inputs are read from beyond it.
+const GROUP_TILES: usize = 24;
 /// Rows packed at a time, which bounds the copy of the inputs.
 const PASS_ROWS: usize = 960;
 /// Multiplications that are done before another thread has woken.
@@ -57,12 +58,15 @@ struct Cut {
 impl Cut {
     fn new(product: &Product<'_>, rows: Range<usize>, isa: Chosen, threads: usize) -> Self {
         let (tile_rows, tile_panels) = isa.tile();
-        let blocks = rows.len().div_ceil(BLOCK_TILES * tile_rows);
+        let blocks = rows.len().div_ceil(BLOCK_ROWS);
         let block_rows = rows.len().div_ceil(blocks).next_multiple_of(tile_rows);
         let blocks = rows.len().div_ceil(block_rows);
         // Four tasks a thread even out what one thread loses to other work on its core.
         let wanted = (4 * threads).div_ceil(blocks);
-        let groups = product.panel_count.div_ceil(GROUP).max(wanted);
+        let groups = product
+            .panel_count
+            .div_ceil(GROUP_TILES * tile_panels)
+            .max(wanted);
         let group = product.panel_count.div_ceil(groups).next_multiple_of(2);
         Self {
             rows,
