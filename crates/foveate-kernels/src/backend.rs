@@ -34,6 +34,8 @@ pub trait Backend: Send + 'static {
     fn buf(&self, rows: usize, width: usize) -> Result<Self::Buf>;
     /// Changes the rows in use; grows the memory only when they never fitted before.
     fn resize(&self, buf: &mut Self::Buf, rows: usize) -> Result<()>;
+    /// Empties a buffer and gives its rows another width; the memory stays.
+    fn reshape(&self, buf: &mut Self::Buf, width: usize);
     /// The tables of a step.
     fn plan(&self, plan: &Plan) -> Result<Self::Plan>;
 

@@ -126,6 +126,11 @@ impl Backend for Reference {
         Ok(())
     }
 
+    fn reshape(&self, buf: &mut Rows, width: usize) {
+        buf.data.clear();
+        (buf.rows, buf.width) = (0, width);
+    }
+
     fn plan(&self, plan: &Plan) -> Result<Plan> {
         Ok(plan.clone())
     }

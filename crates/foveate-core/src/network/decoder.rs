@@ -65,10 +65,9 @@ pub(crate) struct Decoder<B: Backend> {
     n: B::Buf,
     /// Queries, `[rows, hidden]`.
     q: B::Buf,
-    /// Keys and values, `[rows, 2 · kv_heads · dim]`.
-    kv: B::Buf,
-    /// Gated activations, `[rows, mlp]`.
-    act: B::Buf,
+    /// Keys and values `[rows, 2 · kv_heads · dim]` of the attention, then gated activations
+    /// `[rows, mlp]` of the MLP: never needed at once, and the widest of all.
+    wide: B::Buf,
     /// Attention mass, `[1, asked]`.
     mass: B::Buf,
     asked: usize,
@@ -129,8 +128,7 @@ impl<B: Backend> Decoder<B> {
             y: backend.buf(0, hidden)?,
             n: backend.buf(0, hidden)?,
             q: backend.buf(0, hidden)?,
-            kv: backend.buf(0, 2 * kv_width)?,
-            act: backend.buf(0, mlp)?,
+            wide: backend.buf(0, mlp)?,
             mass: backend.buf(1, 0)?,
             asked: 0,
             rows: 0,
@@ -191,7 +189,11 @@ impl<B: Backend> Decoder<B> {
     /// give keys and values but only these give queries and leave the layer.
     pub(crate) fn layer(&mut self, backend: &mut B, i: usize, rows: Option<&[u32]>) -> Result<()> {
         let layer = &self.layers[i];
-        let eps = self.shape.norm_eps;
+        let DecoderShape {
+            heads,
+            norm_eps: eps,
+            ..
+        } = self.shape;
         let norm = |scale| Norm {
             kind: NormKind::Rms,
             scale,
@@ -199,12 +201,13 @@ impl<B: Backend> Decoder<B> {
             eps,
         };
         backend.norm(&self.x, None, &norm(&layer.input_norm), &mut self.n)?;
+        backend.reshape(&mut self.wide, 2 * heads.kv_count * heads.dim);
         backend.linear(
             &self.n,
             &layer.key_value,
             Act::None,
             Into::Store,
-            &mut self.kv,
+            &mut self.wide,
         )?;
         let plan = match rows {
             None => self.plan.as_ref(),
@@ -220,24 +223,18 @@ impl<B: Backend> Decoder<B> {
         let plan = plan.ok_or_else(|| Error::request("layer", "attention tables come first"))?;
         backend.linear(&self.n, &layer.query, Act::None, Into::Store, &mut self.q)?;
         let probe = (self.asked > 0).then_some(&mut self.mass);
-        backend.attend(
-            &self.q,
-            &self.kv,
-            &self.shape.heads,
-            plan,
-            probe,
-            &mut self.n,
-        )?;
+        backend.attend(&self.q, &self.wide, &heads, plan, probe, &mut self.n)?;
         backend.linear(&self.n, &layer.output, Act::None, Into::Add, &mut self.x)?;
         backend.norm(&self.x, None, &norm(&layer.mlp_norm), &mut self.n)?;
+        backend.reshape(&mut self.wide, self.shape.mlp);
         backend.linear(
             &self.n,
             &layer.gate_up,
             Act::SwiGlu,
             Into::Store,
-            &mut self.act,
+            &mut self.wide,
         )?;
-        backend.linear(&self.act, &layer.down, Act::None, Into::Add, &mut self.x)?;
+        backend.linear(&self.wide, &layer.down, Act::None, Into::Add, &mut self.x)?;
         Ok(())
     }
 

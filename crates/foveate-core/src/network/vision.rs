@@ -215,17 +215,19 @@ impl<B: Backend> Vision<B> {
         })?;
         let mut n = backend.buf(0, hidden)?;
         let mut q = backend.buf(0, hidden)?;
-        let mut kv = backend.buf(0, 2 * hidden)?;
-        let mut act = backend.buf(0, mlp)?;
+        // Keys and values, then the MLP's activations: never needed at once.
+        let mut wide = backend.buf(0, mlp)?;
         for layer in &self.layers {
             backend.norm(x, None, &layer_norm(&layer.norm1, norm_eps), &mut n)?;
             backend.linear(&n, &layer.query, Act::None, Into::Store, &mut q)?;
-            backend.linear(&n, &layer.key_value, Act::None, Into::Store, &mut kv)?;
-            backend.attend(&q, &kv, &heads, &plan, None, &mut n)?;
+            backend.reshape(&mut wide, 2 * hidden);
+            backend.linear(&n, &layer.key_value, Act::None, Into::Store, &mut wide)?;
+            backend.attend(&q, &wide, &heads, &plan, None, &mut n)?;
             backend.linear(&n, &layer.output, Act::None, Into::Add, x)?;
             backend.norm(x, None, &layer_norm(&layer.norm2, norm_eps), &mut n)?;
-            backend.linear(&n, &layer.up, Act::GeluTanh, Into::Store, &mut act)?;
-            backend.linear(&act, &layer.down, Act::None, Into::Add, x)?;
+            backend.reshape(&mut wide, mlp);
+            backend.linear(&n, &layer.up, Act::GeluTanh, Into::Store, &mut wide)?;
+            backend.linear(&wide, &layer.down, Act::None, Into::Add, x)?;
         }
         Ok(())
     }

@@ -151,6 +151,10 @@ impl Backend for Cpu {
         buf.resize(rows)
     }
 
+    fn reshape(&self, buf: &mut Rows, width: usize) {
+        buf.reshape(width);
+    }
+
     fn plan(&self, plan: &Plan) -> Result<Schedule> {
         Schedule::new(plan, &self.buffers)
     }

@@ -49,6 +49,12 @@ impl Rows {
         Ok(())
     }
 
+    /// No rows, of another width, in the same memory.
+    pub(super) fn reshape(&mut self, width: usize) {
+        self.data.clear();
+        (self.rows, self.width) = (0, width);
+    }
+
     pub(super) fn row(&self, row: usize) -> &[f32] {
         &self.data[row * self.width..(row + 1) * self.width]
     }
