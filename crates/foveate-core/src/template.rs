@@ -1,4 +1,8 @@
 //! The chat template that comes with a model, rendered within limits of time and space.
+//!
+//! Instructions, recursion and output are limited. The texts that a template builds on the way are
+//! not: one that doubles a text again and again can exhaust memory, so templates must come from
+//! models that are trusted.
 
 use std::io::{self, Write};
 use std::path::Path;
