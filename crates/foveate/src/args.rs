@@ -347,6 +347,6 @@ mod tests {
     #[test]
     fn storage_that_does_not_exist_is_refused_by_name() {
         assert_eq!(parse_storage("auto"), Ok(Storage::Auto));
-        assert!(parse_storage("q4").is_err_and(|reason| reason.contains("auto or f32")));
+        assert!(parse_storage("q4").is_err_and(|reason| reason.contains("use auto")));
     }
 }
