@@ -517,12 +517,12 @@ DEFAULT_MODES = ["reference", "well-written", "reference+prune", "well-written+p
 
 def foveate_seconds(report: dict) -> dict[float, float]:
     """Seconds per answer by keep ratio, out of the report of `foveate bench --json`."""
-    return {float(row["keep"]): float(row["total_ms"]) / 1e3 for row in report["rows"]}
+    return {float(row["keep"]): float(row["answer_ms"]) / 1e3 for row in report["rows"]}
 
 
 def run_foveate(binary: str, shape: str, ratio: float, threads: int) -> dict[float, float]:
     command = [binary, "bench", "--shape", shape, "--keep", f"1,{ratio:g}", "--prune", "redvtp"]
-    command += ["--threads", str(threads), "--json"]
+    command += ["--threads", str(threads), "--rounds", "1", "--json"]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return foveate_seconds(json.loads(done.stdout))
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from evaluate import answer, load, load_picture
-from scenes import CELLS, COLORS, DIGIT_FONTS, EMOJI, Scene, Thing, emoji_sprite, shape_sprite
+from scenes import COLORS, DIGIT_FONTS, EMOJI, Scene, Thing, emoji_sprite, shape_sprite
 
 SCALE = 8
 CELL = 30 * SCALE
@@ -29,22 +29,41 @@ def scene(*names: str) -> Scene:
 
 
 SCENES = {
-    "circle-cat-42": (scene("red circle", "cat", "", "number 42"), (214, 226, 240), [
-        "What color is the circle?", "Where is the cat?", "What number is shown?", "What is at the bottom left?",
-        "Is there a red circle?", "Is there a blue circle?", "How many objects are there?", "Describe the image.",
-    ]),
-    "four-things": (scene("blue star", "apple", "rocket", "green triangle"), (238, 228, 208), [
-        "What shape is green?", "What color is the star?", "Where is the rocket?", "What is at the top right?",
-        "How many shapes are there?", "Is there a green star?", "Describe the image.",
-    ]),
-    "two-squares": (scene("yellow square", "", "purple square", "fish"), (206, 232, 214), [
-        "Where is the yellow square?", "What is at the bottom right?", "Is there a fish?", "How many shapes do you see?",
-        "Is there a purple circle?", "Describe the image.",
-    ]),
-    "house-17": (scene("house", "number 17", "tree", "black star"), (226, 214, 236), [
-        "What number is shown?", "Where is the number?", "What shape is black?", "What is at the bottom left?",
-        "Do you see a dog?", "Describe the image.",
-    ]),
+    "circle-cat-42": (scene("red circle", "cat", "", "number 42"), (214, 226, 240), {
+        "What color is the circle?": "red",
+        "Where is the cat?": "top right",
+        "What number is shown?": "42",
+        "What is at the bottom left?": "nothing",
+        "Is there a red circle?": "yes",
+        "Is there a blue circle?": "no",
+        "How many objects are there?": "three",
+        "Describe the image.": "top left red circle; top right cat; bottom right number 42",
+    }),
+    "four-things": (scene("blue star", "apple", "rocket", "green triangle"), (238, 228, 208), {
+        "What shape is green?": "triangle",
+        "What color is the star?": "blue",
+        "Where is the rocket?": "bottom left",
+        "What is at the top right?": "apple",
+        "How many shapes are there?": "two",
+        "Is there a green star?": "no",
+        "Describe the image.": "top left blue star; top right apple; bottom left rocket; bottom right green triangle",
+    }),
+    "two-squares": (scene("yellow square", "", "purple square", "fish"), (206, 232, 214), {
+        "Where is the yellow square?": "top left",
+        "What is at the bottom right?": "fish",
+        "Is there a fish?": "yes",
+        "How many shapes do you see?": "two",
+        "Is there a purple circle?": "no",
+        "Describe the image.": "top left yellow square; bottom left purple square; bottom right fish",
+    }),
+    "house-17": (scene("house", "number 17", "tree", "black star"), (226, 214, 236), {
+        "What number is shown?": "17",
+        "Where is the number?": "top right",
+        "What shape is black?": "star",
+        "What is at the bottom left?": "tree",
+        "Do you see a dog?": "no",
+        "Describe the image.": "top left house; top right number 17; bottom left tree; bottom right black star",
+    }),
 }
 
 
@@ -79,10 +98,11 @@ def main() -> None:
         path = DEMO / f"{name}.png"
         draw(things, background).save(path, optimize=True)
         pixels = np.stack([load_picture(path)] * len(questions))
-        lines += [f"## {path.name}", "", f"![{name}]({path.name})", "", "| question | answer |", "| --- | --- |"]
-        lines += [f"| {asked} | {said} |" for asked, said in zip(questions, answer(model, text, pixels, questions))]
-        shown = "; ".join(f"{CELLS[cell]} {item.name}" for cell, item in things.items())
-        lines += ["", f"Shown: {shown}.", ""]
+        lines += [f"## {path.name}", "", f"![{name}]({path.name})", "", "| question | answer | right answer if other |"]
+        lines += ["| --- | --- | --- |"]
+        for (asked, truth), said in zip(questions.items(), answer(model, text, pixels, list(questions))):
+            lines.append(f"| {asked} | {said} | {truth if said != truth else ''} |")
+        lines.append("")
     (DEMO / "README.md").write_text("\n".join(lines))
 
 

@@ -36,7 +36,7 @@ pub(crate) struct MachineArgs {
     /// Which arithmetic to use
     #[arg(long, env = "FOVEATE_BACKEND", default_value = "cpu")]
     pub(crate) backend: BackendName,
-    /// Storage of the decoder's weights: auto or f32
+    /// Storage of the weights; `auto`, the only one so far, keeps them as the checkpoint has them
     #[arg(long, env = "FOVEATE_DTYPE", default_value = "auto", value_parser = parse_storage)]
     pub(crate) dtype: Storage,
     /// Worker threads; one per core when absent
@@ -48,20 +48,17 @@ pub(crate) struct MachineArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Storage {
-    /// What suits the machine; today f32.
+    /// bfloat16 stays bfloat16, anything else becomes f32. Arithmetic is f32 either way.
     Auto,
-    /// 32-bit floats.
-    F32,
 }
 
 fn parse_storage(text: &str) -> Result<Storage, String> {
     match text {
         "auto" => Ok(Storage::Auto),
-        "f32" => Ok(Storage::F32),
-        "bf16" | "f16" | "q8" | "q4" => Err(format!(
-            "{text} is not built yet; this version stores weights as auto or f32"
+        "f32" | "bf16" | "f16" | "q8" | "q4" => Err(format!(
+            "{text} is not built yet; use auto, which keeps the checkpoint's own"
         )),
-        _ => Err("expected auto or f32".into()),
+        _ => Err("expected auto".into()),
     }
 }
 
@@ -349,7 +346,7 @@ mod tests {
 
     #[test]
     fn storage_that_does_not_exist_is_refused_by_name() {
-        assert_eq!(parse_storage("f32"), Ok(Storage::F32));
-        assert!(parse_storage("q4").is_err_and(|reason| reason.contains("auto or f32")));
+        assert_eq!(parse_storage("auto"), Ok(Storage::Auto));
+        assert!(parse_storage("q4").is_err_and(|reason| reason.contains("use auto")));
     }
 }

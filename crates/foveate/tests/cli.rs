@@ -195,7 +195,7 @@ fn flags_that_cannot_be_are_usage_errors() {
         ),
         (&["--temperature", "inf"], "temperature"),
         (&["--gen-length", "17000"], "the model reads 16384"),
-        (&["--dtype", "q4"], "auto or f32"),
+        (&["--dtype", "q4"], "use auto"),
         (&["--overlay", "out.png"], "add --image"),
     ];
     for (flags, reason) in cases {

@@ -3,8 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use foveate_kernels::Dtype;
-use half::{bf16, f16};
+use foveate_kernels::{Dtype, TensorView};
 
 /// The element types that Foveate reads.
 pub(super) fn dtype(stored: safetensors::Dtype) -> Option<Dtype> {
@@ -66,29 +65,8 @@ impl<'a> TensorRef<'a> {
     /// Appends some rows, widened exactly, so that a large tensor need not be copied at once.
     pub fn widen_rows(&self, rows: Range<usize>, into: &mut Vec<f32>) {
         let bytes = self.row_bytes(rows);
-        match self.dtype {
-            Dtype::F32 => {
-                into.extend(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)));
-            }
-            Dtype::F16 => {
-                into.extend(
-                    bytes
-                        .as_chunks()
-                        .0
-                        .iter()
-                        .map(|b| f16::from_le_bytes(*b).to_f32()),
-                );
-            }
-            Dtype::Bf16 => {
-                into.extend(
-                    bytes
-                        .as_chunks()
-                        .0
-                        .iter()
-                        .map(|b| bf16::from_le_bytes(*b).to_f32()),
-                );
-            }
-        }
+        let view = TensorView::new(self.dtype, 1, bytes.len() / self.dtype.bytes(), bytes);
+        into.extend(view.iter().flat_map(TensorView::to_f32));
     }
 
     /// The same tensor without its last rows.
@@ -103,6 +81,8 @@ impl<'a> TensorRef<'a> {
 
 #[cfg(test)]
 mod tests {
+    use half::{bf16, f16};
+
     use super::*;
 
     #[test]

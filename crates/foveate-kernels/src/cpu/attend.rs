@@ -177,8 +177,9 @@ impl Attention<'_> {
             packing.drain(|task| operands.pack(task, &mut desk.wide));
             packing.wait();
             attending.drain(|task| {
-                let block = &self.schedule.blocks[task / count];
-                let head = task % count;
+                // Head by head, so that one head's keys and values stay in the second cache.
+                let blocks = &self.schedule.blocks;
+                let (head, block) = (task / blocks.len(), &blocks[task % blocks.len()]);
                 // SAFETY: all packing is done, so from here on everybody only reads.
                 let (keys, values) = unsafe { operands.head(head / queries_per_kv) };
                 let one = Head {
