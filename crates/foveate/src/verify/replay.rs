@@ -195,7 +195,7 @@ impl Replay<'_> {
                 self.compare_kept(&step, report)?;
             }
         }
-        if denoiser.clone().fork().outcome().steps != steps {
+        if denoiser.outcome().steps != steps {
             report.fail("the number of steps differs");
         }
         let mut rest = self.engine.step(&mut [denoiser])?;
