@@ -342,6 +342,12 @@ pub struct Guess {
     pub token: u32,
     /// Its softmax probability over the allowed ids, accumulated in f64.
     pub probability: f64,
+    /// The highest probability of any allowed id; `probability`, unless noise chose another.
+    pub top: f64,
+    /// The second-highest one; equal to `top` in a tie, 0 where one id is allowed.
+    pub runner_up: f64,
+    /// `-Σ p ln p` over the allowed ids, in nats.
+    pub entropy: f64,
 }
 
 /// Bytes held by a backend.

@@ -258,9 +258,12 @@ fn candidates_have_the_same_bits_in_any_company_and_on_any_threads() {
                     forbidden: &[1, 2, 3000],
                     picks: &picks[..rows],
                 };
-                let got: Vec<(u32, u64)> = rank(&mut cpu, &head, &x[..rows * 70], &wanted)
+                let got: Vec<(u32, [u64; 4])> = rank(&mut cpu, &head, &x[..rows * 70], &wanted)
                     .iter()
-                    .map(|g| (g.token, g.probability.to_bits()))
+                    .map(|g| {
+                        let numbers = [g.probability, g.top, g.runner_up, g.entropy];
+                        (g.token, numbers.map(f64::to_bits))
+                    })
                     .collect();
                 let want = want.get_or_insert_with(|| got.clone());
                 assert_eq!(got, want[..rows]);

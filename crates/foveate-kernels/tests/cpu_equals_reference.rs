@@ -4,8 +4,8 @@ mod common;
 
 use common::{Attention, Linear, close, every_isa, norm, random, rank, upload};
 use foveate_kernels::{
-    Act, Ask, Backend, Dtype, Heads, Into, Layout, Noise, NormKind, Pick, Plan, Rank, Reference,
-    Rotation, RowMap, Span, Sum,
+    Act, Ask, Backend, Cpu, Dtype, Heads, Into, Layout, Noise, NormKind, Pick, Plan, Rank,
+    Reference, Rotation, RowMap, Span, Sum,
 };
 use proptest::prelude::*;
 
@@ -237,9 +237,65 @@ fn check_rank(head: &Linear, rows: usize, wanted: &Rank<'_>) {
         let got = rank(&mut cpu, head, &x, wanted);
         for (got, want) in got.iter().zip(&want) {
             assert_eq!(got.token, want.token, "{:?}", cpu.isa());
-            let error = (got.probability - want.probability).abs() / want.probability;
-            assert!(error < 2e-5, "{got:?}, expected {want:?}");
+            for (number, expected) in [
+                (got.probability, want.probability),
+                (got.top, want.top),
+                (got.runner_up, want.runner_up),
+                (got.entropy, want.entropy),
+            ] {
+                let error = (number - expected).abs();
+                assert!(
+                    error <= 2e-5 * expected.max(1e-6),
+                    "{got:?}, expected {want:?}"
+                );
+            }
         }
+    }
+}
+
+#[test]
+fn odd_vocabularies_with_forbidden_ids_equal_the_reference() {
+    for outputs in [1, 2, 15, 16, 17, 191, 192, 193, 579, 1000] {
+        let head = Linear::new(24, &[outputs], outputs as u64).with_bias();
+        let last = outputs as u32 - 1;
+        let most: Vec<u32> = (1..outputs as u32).collect();
+        let none: Vec<u32> = Vec::new();
+        let mut cases = vec![none, most];
+        if outputs > 2 {
+            cases.push(vec![0, last]);
+        }
+        for forbidden in cases {
+            let picks = &[Pick::Greedy; 3];
+            check_rank(
+                &head,
+                3,
+                &Rank {
+                    forbidden: &forbidden,
+                    picks,
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn one_allowed_id_is_certain_and_equals_share() {
+    let mut head = Linear::new(1, &[300], 9).with_bias();
+    head.weights = vec![0.0; 300];
+    head.biases = vec![1.0; 300];
+    let guess = |forbidden: &[u32], cpu: &mut Cpu| {
+        let picks = &[Pick::Greedy];
+        rank(cpu, &head, &[1.0], &Rank { forbidden, picks })[0]
+    };
+    let all_but_two: Vec<u32> = (0..300).filter(|id| ![7, 290].contains(id)).collect();
+    let all_but_one: Vec<u32> = (0..300).filter(|id| *id != 290).collect();
+    for mut cpu in every_isa(1) {
+        let two = guess(&all_but_two, &mut cpu);
+        assert_eq!((two.token, two.top, two.runner_up), (7, 0.5, 0.5));
+        assert!((two.entropy - 2f64.ln()).abs() < 1e-12, "{two:?}");
+        let one = guess(&all_but_one, &mut cpu);
+        assert_eq!((one.token, one.top, one.runner_up), (290, 1.0, 0.0));
+        assert!(one.entropy.abs() < 1e-12, "{one:?}");
     }
 }
 

@@ -18,8 +18,12 @@ const CHUNK: usize = 12;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Partial {
     max: f32,
+    /// The second-highest logit, `max` in a tie.
+    second: f32,
     /// `Σ exp(logit - max)`
     sum: f64,
+    /// `Σ (logit - max) exp(logit - max)`
+    weighted: f64,
     /// The best candidate's score, id and logit.
     score: f64,
     token: u32,
@@ -29,7 +33,9 @@ pub(super) struct Partial {
 impl Partial {
     const NONE: Self = Self {
         max: f32::NEG_INFINITY,
+        second: f32::NEG_INFINITY,
         sum: 0.0,
+        weighted: 0.0,
         score: f64::NEG_INFINITY,
         token: 0,
         logit: f32::NEG_INFINITY,
@@ -84,18 +90,27 @@ pub(super) fn rank(
 /// Combines the partial results in the order of the vocabulary.
 fn choose<'a>(partials: impl Iterator<Item = &'a Partial> + Clone) -> Guess {
     let mut best = Partial::NONE;
-    let mut max = f32::NEG_INFINITY;
+    let (mut max, mut second) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
     for partial in partials.clone() {
+        second = second.max(partial.second).max(partial.max.min(max));
         max = max.max(partial.max);
         if partial.score > best.score {
             best = *partial;
         }
     }
     let relative = |logit: f32| (f64::from(logit) - f64::from(max)).exp();
-    let sum: f64 = partials.map(|p| p.sum * relative(p.max)).sum();
+    let (mut sum, mut weighted) = (0.0, 0.0);
+    for p in partials.filter(|p| p.max > f32::NEG_INFINITY) {
+        let share = relative(p.max);
+        sum += p.sum * share;
+        weighted += share * (p.weighted + (f64::from(p.max) - f64::from(max)) * p.sum);
+    }
     Guess {
         token: best.token,
         probability: relative(best.logit) / sum,
+        top: relative(max) / sum,
+        runner_up: relative(second) / sum,
+        entropy: sum.ln() - weighted / sum,
     }
 }
 
@@ -117,7 +132,8 @@ impl Kernel for Fold<'_> {
         self.forbid(first);
         for i in 0..rows {
             // Sixteen columns are followed at once; `ahead` holds the panel of each one's maximum.
-            let (mut max, mut ahead) = (s.splat(f32::NEG_INFINITY), s.zero());
+            let nothing = s.splat(f32::NEG_INFINITY);
+            let (mut max, mut second, mut ahead) = (nothing, nothing, s.zero());
             for (p, panel) in self.done.panels.clone().enumerate() {
                 let slot = &mut self.done.sums[p * rows + i];
                 let mut logits = s.load(slot);
@@ -125,10 +141,16 @@ impl Kernel for Fold<'_> {
                     logits = s.add(logits, s.load(bias));
                     s.store(logits, slot);
                 }
+                second = s.max(second, s.min(logits, max));
                 ahead = s.where_greater(logits, max, s.splat(p as f32), ahead);
                 max = s.where_greater(logits, max, logits, max);
             }
-            let (lanes, ahead) = (s.array(max), s.array(ahead));
+            let (lanes, ahead, seconds) = (s.array(max), s.array(ahead), s.array(second));
+            let (mut first_of_all, mut second_of_all) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
+            for (lane, second) in lanes.into_iter().zip(seconds) {
+                second_of_all = second_of_all.max(second).max(lane.min(first_of_all));
+                first_of_all = first_of_all.max(lane);
+            }
             let mut best = (f32::NEG_INFINITY, usize::MAX);
             for lane in 0..LANES {
                 let token = ahead[lane] as usize * LANES + lane;
@@ -137,17 +159,25 @@ impl Kernel for Fold<'_> {
                 }
             }
             let max = s.splat(best.0);
-            let mut sums = [0.0f64; LANES];
+            let (mut sums, mut weighted) = ([0.0f64; LANES], [0.0f64; LANES]);
             for p in 0..self.done.panels.len() {
                 let logits = s.load(&self.done.sums[p * rows + i]);
-                let powers = s.array(exp(s, s.sub(logits, max)));
-                for (sum, power) in sums.iter_mut().zip(powers) {
+                // Limited as in `exp`: a forbidden id counts 1e-38 · 87 and not 0 · ∞.
+                let below = s.max(s.sub(logits, max), s.splat(-87.3));
+                let powers = exp(s, below);
+                let products = s.array(s.mul(powers, below));
+                for (sum, power) in sums.iter_mut().zip(s.array(powers)) {
                     *sum += f64::from(power);
+                }
+                for (sum, product) in weighted.iter_mut().zip(products) {
+                    *sum += f64::from(product);
                 }
             }
             let partial = Partial {
                 max: best.0,
+                second: second_of_all,
                 sum: sums.iter().sum(),
+                weighted: weighted.iter().sum(),
                 score: f64::from(best.0),
                 token: (first + best.1.min(u32::MAX as usize)) as u32,
                 logit: best.0,

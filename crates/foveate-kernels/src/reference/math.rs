@@ -133,11 +133,20 @@ pub(super) fn guess(logits: &[f64], pick: &Pick<'_>) -> Guess {
             best = (token, score);
         }
     }
-    let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mut sorted = logits.to_vec();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    let max = sorted[0];
     let sum: f64 = logits.iter().map(|l| (l - max).exp()).sum();
+    let probability = |logit: f64| (logit - max).exp() / sum;
+    let allowed = logits.iter().copied().filter(|l| *l > f64::NEG_INFINITY);
     Guess {
         token: best.0 as u32,
-        probability: (logits[best.0] - max).exp() / sum,
+        probability: probability(logits[best.0]),
+        top: probability(max),
+        runner_up: sorted.get(1).copied().map_or(0.0, probability),
+        entropy: allowed
+            .map(|l| probability(l) * (sum.ln() - (l - max)))
+            .sum(),
     }
 }
 
