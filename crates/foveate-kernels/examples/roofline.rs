@@ -293,7 +293,7 @@ fn attention(
         flops: 4.0 * (heads.count * heads.dim * queries * keys) as f64,
         run: Box::new(move |cpu| {
             let wanted = probing.is_some().then_some(&mut probe);
-            cpu.attend(&q, &kv, &heads, &plan, wanted, &mut out)
+            cpu.attend(&q, &[&kv], &heads, &plan, wanted, &mut out)
         }),
     }))
 }

@@ -12,7 +12,7 @@ use crate::tensor::TensorView;
 /// except those with an `at`, which write into rows that exist.
 pub trait Backend: Send + 'static {
     /// Activations `[rows, width]`, with room for more rows than are in use.
-    type Buf: Send;
+    type Buf: Send + Sync;
     /// A linear's or table's parameters in the device's own layout and format.
     type Weight: Send;
     /// The tables of one step (spans, rotations, asks), made once and used by every layer.
@@ -60,6 +60,14 @@ pub trait Backend: Send + 'static {
         out: &mut Self::Buf,
         at: usize,
     ) -> Result<()>;
+    /// Copies row `rows.start + i` of `x` to row `slots[i]` of `out`; the other rows of `out` stay.
+    fn scatter(
+        &mut self,
+        x: &Self::Buf,
+        rows: Range<usize>,
+        slots: &[u32],
+        out: &mut Self::Buf,
+    ) -> Result<()>;
     /// Normalises all rows of `x`, or the listed ones in that order.
     fn norm(
         &mut self,
@@ -79,15 +87,16 @@ pub trait Backend: Send + 'static {
         into: Into,
         out: &mut Self::Buf,
     ) -> Result<()>;
-    /// Attention of `q` `[query rows, heads · dim]` over `kv` `[key rows, 2 · kv_heads · dim]`
-    /// (keys, then values; keys not yet rotated). Softmax runs over each span's whole key range.
+    /// Attention of `q` `[query rows, heads · dim]` over the rows of all `kv` buffers, one after the
+    /// other, each `[key rows, 2 · kv_heads · dim]` (keys, then values; keys not yet rotated). Softmax
+    /// runs over each span's whole key range.
     ///
     /// With a probe, adds the head-averaged attention mass that the plan asks for to it: a
     /// `[1, n]` buffer with each [`Ask`]'s block in order.
     fn attend(
         &mut self,
         q: &Self::Buf,
-        kv: &Self::Buf,
+        kv: &[&Self::Buf],
         heads: &Heads,
         plan: &Self::Plan,
         probe: Option<&mut Self::Buf>,
@@ -198,7 +207,7 @@ pub struct Plan {
 pub struct Span {
     /// Rows of `q`.
     pub queries: Range<usize>,
-    /// Rows of `kv`.
+    /// Rows of `kv`, counted through all its buffers.
     pub keys: Range<usize>,
 }
 

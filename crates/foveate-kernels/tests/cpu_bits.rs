@@ -180,6 +180,21 @@ fn a_ragged_batch_has_the_bits_of_its_members_alone_probes_included() {
 }
 
 #[test]
+fn keys_and_values_in_several_buffers_have_the_bits_of_one() {
+    let whole = request(30, 130, 5);
+    let parts = Attention {
+        cuts: vec![1, 0, 52, 64],
+        ..whole.clone()
+    };
+    for mut cpu in portable().into_iter().chain(fused()) {
+        let (want, want_probe) = whole.run(&mut cpu, true);
+        let (got, probe) = parts.run(&mut cpu, true);
+        assert!(bits(&got) == bits(&want), "{:?}", cpu.isa());
+        assert!(bits(&probe) == bits(&want_probe), "{:?}", cpu.isa());
+    }
+}
+
+#[test]
 fn a_query_has_the_same_bits_among_fewer_queries() {
     let all = request(200, 333, 4);
     let width = all.heads.count * all.heads.dim;

@@ -207,6 +207,36 @@ fn combine<B: Backend>(b: &mut B, x: &[f32], map: &RowMap) -> Vec<f32> {
 }
 
 #[test]
+fn attention_over_several_buffers_equals_the_reference() {
+    let mut attention = ragged(24, 2, 2, &[(9, 40), (30, 71)], true, 4);
+    attention.cuts = vec![7, 50, 1];
+    check_attention(&attention);
+}
+
+fn scatter<B: Backend>(b: &mut B, slots: &[u32]) -> Result<Vec<f32>, foveate_kernels::Error> {
+    let x = upload(b, &random(6 * 5, 1), 5);
+    let mut out = upload(b, &random(9 * 5, 2), 5);
+    b.scatter(&x, 2..2 + slots.len(), slots, &mut out)?;
+    Ok(common::download(b, &out, 9))
+}
+
+#[test]
+fn scattered_rows_land_in_their_slots_and_nowhere_else() {
+    let (x, before) = (random(6 * 5, 1), random(9 * 5, 2));
+    let mut want = before;
+    for (row, slot) in [(2, 8), (3, 0), (4, 5)] {
+        want[slot * 5..][..5].copy_from_slice(&x[row * 5..][..5]);
+    }
+    let slots = [8, 0, 5];
+    assert_eq!(scatter(&mut Reference::default(), &slots).unwrap(), want);
+    assert_eq!(scatter(&mut every_isa(2)[0], &slots).unwrap(), want);
+    for slots in [&[9][..], &[0, 1, 2, 3, 4]] {
+        assert!(scatter(&mut Reference::default(), slots).is_err());
+        assert!(scatter(&mut every_isa(2)[0], slots).is_err());
+    }
+}
+
+#[test]
 fn an_embedding_equals_the_reference_in_f32_and_bfloat16() {
     for dtype in [Dtype::F32, Dtype::Bf16] {
         let mut table = Linear::new(20, &[33], 4);

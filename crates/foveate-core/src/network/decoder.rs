@@ -223,7 +223,7 @@ impl<B: Backend> Decoder<B> {
         let plan = plan.ok_or_else(|| Error::request("layer", "attention tables come first"))?;
         backend.linear(&self.n, &layer.query, Act::None, Into::Store, &mut self.q)?;
         let probe = (self.asked > 0).then_some(&mut self.mass);
-        backend.attend(&self.q, &self.wide, &heads, plan, probe, &mut self.n)?;
+        backend.attend(&self.q, &[&self.wide], &heads, plan, probe, &mut self.n)?;
         backend.linear(&self.n, &layer.output, Act::None, Into::Add, &mut self.x)?;
         backend.norm(&self.x, None, &norm(&layer.mlp_norm), &mut self.n)?;
         backend.reshape(&mut self.wide, self.shape.mlp);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::isa::Chosen;
 use super::lines::{LANES, Line, floats, floats_mut};
 use super::micro::{Ahead, Tile};
-use super::pack::{Operands, Queries};
+use super::pack::{Operands, Queries, Sources};
 use super::plan::{Block, Schedule, check_rotation};
 use super::report::Seen;
 use super::rows::Rows;
@@ -34,13 +34,14 @@ struct Attention<'a> {
 pub(super) fn attend(
     shop: &mut Workshop,
     q: &Rows,
-    kv: &Rows,
+    kv: &[&Rows],
     heads: &Heads,
     schedule: &Schedule,
     probe: Option<&mut Rows>,
     out: &mut Rows,
 ) -> Result<()> {
     check(q, kv, heads, schedule, out)?;
+    let kv = &Sources::new(kv);
     if let Some(probe) = &probe {
         same("floats of a probe", schedule.probe_len, probe.data.len())?;
     }
@@ -58,7 +59,7 @@ pub(super) fn attend(
     let queries_per_kv = heads.count / heads.kv_count;
     let group = group(
         heads,
-        kv.rows,
+        kv.rows(),
         if probing { schedule.report_len } else { 0 },
     );
     let reports_len = if probing {
@@ -84,7 +85,7 @@ pub(super) fn attend(
             kv,
             *heads,
             kv_heads.clone(),
-            schedule.turns.as_ref(),
+            schedule,
             &mut shared.keys,
             &mut shared.values,
         )?;
@@ -110,7 +111,7 @@ fn merge(schedule: &Schedule, reports: &[f32], probe: &mut [f32]) {
     }
 }
 
-fn check(q: &Rows, kv: &Rows, heads: &Heads, schedule: &Schedule, out: &Rows) -> Result<()> {
+fn check(q: &Rows, kv: &[&Rows], heads: &Heads, schedule: &Schedule, out: &Rows) -> Result<()> {
     if heads.kv_count == 0 || heads.dim == 0 || !heads.count.is_multiple_of(heads.kv_count) {
         return Err(Error::shape(
             "heads",
@@ -119,18 +120,21 @@ fn check(q: &Rows, kv: &Rows, heads: &Heads, schedule: &Schedule, out: &Rows) ->
         ));
     }
     same("width of queries", heads.count * heads.dim, q.width)?;
-    same(
-        "width of keys and values",
-        2 * heads.kv_count * heads.dim,
-        kv.width,
-    )?;
+    for kv in kv {
+        same(
+            "width of keys and values",
+            2 * heads.kv_count * heads.dim,
+            kv.width,
+        )?;
+    }
+    let key_rows = kv.iter().map(|kv| kv.rows).sum();
     same("width of attention output", q.width, out.width)?;
     check_rotation(schedule.turns.as_ref(), heads.dim)?;
-    if schedule.query_rows > q.rows || schedule.key_rows > kv.rows {
+    if schedule.query_rows > q.rows || schedule.key_rows > key_rows {
         return Err(Error::shape(
             "rows of queries and keys",
             format!("at least {} and {}", schedule.query_rows, schedule.key_rows),
-            format!("{} and {}", q.rows, kv.rows),
+            format!("{} and {key_rows}", q.rows),
         ));
     }
     Ok(())

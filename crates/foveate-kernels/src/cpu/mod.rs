@@ -116,6 +116,7 @@ impl Backend for Cpu {
         [
             ("embed", "row copies".to_owned()),
             ("combine", format!("row sums, {threads} threads")),
+            ("scatter", "row copies".to_owned()),
             ("norm", format!("{tile} lanes, {threads} threads")),
             (
                 "linear",
@@ -187,6 +188,16 @@ impl Backend for Cpu {
         rows::combine(&self.shop.team, x, map, out, at)
     }
 
+    fn scatter(
+        &mut self,
+        x: &Rows,
+        rows: Range<usize>,
+        slots: &[u32],
+        out: &mut Rows,
+    ) -> Result<()> {
+        rows::scatter(x, rows, slots, out)
+    }
+
     fn norm(
         &mut self,
         x: &Rows,
@@ -239,7 +250,7 @@ impl Backend for Cpu {
     fn attend(
         &mut self,
         q: &Rows,
-        kv: &Rows,
+        kv: &[&Rows],
         heads: &Heads,
         plan: &Schedule,
         probe: Option<&mut Rows>,

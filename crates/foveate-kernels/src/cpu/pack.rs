@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::isa::{Chosen, Kernel, Simd};
 use super::lines::{LANES, Line, Scratch, floats_mut, prefetch};
-use super::plan::Turns;
+use super::plan::{Schedule, Turns};
 use super::rows::Rows;
 use super::share::Share;
 use super::transpose::transpose;
@@ -16,13 +16,51 @@ const TASK_TILES: usize = 2;
 /// Rows of values that are on their way while one is packed.
 const VALUES_AHEAD: usize = 4;
 
+/// Rows of keys and values in several buffers, counted through.
+pub(super) struct Sources<'a> {
+    /// Each with the number of its first row.
+    parts: Vec<(usize, &'a Rows)>,
+    rows: usize,
+}
+
+impl<'a> Sources<'a> {
+    pub(super) fn new(buffers: &[&'a Rows]) -> Self {
+        let mut rows = 0;
+        let parts = buffers.iter().map(|buffer| {
+            let first = rows;
+            rows += buffer.rows;
+            (first, *buffer)
+        });
+        Self {
+            parts: parts.collect(),
+            rows,
+        }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The buffer that holds row `row`, and which of its rows that is.
+    fn find(&self, row: usize) -> (&'a Rows, usize) {
+        let part = self.parts.partition_point(|(first, _)| *first <= row) - 1;
+        let (first, buffer) = self.parts[part];
+        (buffer, row - first)
+    }
+
+    fn row(&self, row: usize) -> &'a [f32] {
+        let (buffer, row) = self.find(row);
+        buffer.row(row)
+    }
+}
+
 /// Keys and values of some heads.
 pub(super) struct Operands<'a> {
     isa: Chosen,
-    kv: &'a Rows,
+    kv: &'a Sources<'a>,
     heads: Heads,
     kv_heads: Range<usize>,
-    turns: Option<&'a Turns>,
+    schedule: &'a Schedule,
     tile_rows: usize,
     /// `[heads][tiles][dim][tile rows]`
     keys: Share<'a, f32>,
@@ -33,10 +71,10 @@ pub(super) struct Operands<'a> {
 impl<'a> Operands<'a> {
     pub(super) fn new(
         isa: Chosen,
-        kv: &'a Rows,
+        kv: &'a Sources<'a>,
         heads: Heads,
         kv_heads: Range<usize>,
-        turns: Option<&'a Turns>,
+        schedule: &'a Schedule,
         keys: &'a mut Scratch,
         values: &'a mut Scratch,
     ) -> Result<Self> {
@@ -47,7 +85,7 @@ impl<'a> Operands<'a> {
             isa,
             kv,
             heads,
-            turns,
+            schedule,
             tile_rows: isa.tile().0,
             keys: Share::new(keys),
             values: Share::new(values),
@@ -68,6 +106,9 @@ impl<'a> Operands<'a> {
         let step = TASK_TILES * self.tile_rows;
         let first = task * step;
         let rows = first..(first + step).min(self.kv.rows);
+        if !self.schedule.reads(&rows) {
+            return;
+        }
         let room = room
             .floats(LANES * (self.heads.dim + LANES))
             .expect("the desk was prepared for sixteen rows");
@@ -77,8 +118,9 @@ impl<'a> Operands<'a> {
         let columns = (self.heads.kv_count + self.kv_heads.start) * self.heads.dim
             ..(self.heads.kv_count + self.kv_heads.end) * self.heads.dim;
         for row in rows {
-            if row + VALUES_AHEAD < self.kv.rows {
-                prefetch(&self.kv.row(row + VALUES_AHEAD)[columns.clone()]);
+            let ahead = row + VALUES_AHEAD;
+            if ahead < self.kv.rows && self.schedule.reads(&(ahead..ahead + 1)) {
+                prefetch(&self.kv.row(ahead)[columns.clone()]);
             }
             self.pack_values(row);
         }
@@ -91,15 +133,22 @@ impl<'a> Operands<'a> {
             for row in tile.end..(tile.end + tile.len()).min(self.kv.rows) {
                 prefetch(&self.kv.row(row)[head * width..(head + 1) * width]);
             }
-            self.isa.run(Turn {
-                x: &self.kv.data[tile.start * self.kv.width + head * width..],
-                stride: self.kv.width,
-                rows: tile.len(),
-                width,
-                by: self.turns.map(|turns| turns.keys(tile.clone())),
-                scale: 1.0,
-                out: room,
-            });
+            let mut row = tile.start;
+            while row < tile.end {
+                let (buffer, from) = self.kv.find(row);
+                let rows = (buffer.rows - from).min(tile.end - row);
+                let turns = self.schedule.turns.as_ref();
+                self.isa.run(Turn {
+                    x: &buffer.data[from * buffer.width + head * width..],
+                    stride: buffer.width,
+                    rows,
+                    width,
+                    by: turns.map(|turns| turns.keys(row..row + rows)),
+                    scale: 1.0,
+                    out: &mut room[(row - tile.start) * (width + LANES)..],
+                });
+                row += rows;
+            }
             let at = ((head - self.kv_heads.start) * self.kv.rows + tile.start) * width;
             // SAFETY: every tile of every head is packed by one task.
             let out = unsafe { self.keys.part(at..at + tile.len() * width) };

@@ -33,6 +33,8 @@ pub struct Schedule {
     pub(super) key_rows: usize,
     /// Most keys of a block.
     pub(super) longest: usize,
+    /// Stretches of keys that some query reads, ascending and apart.
+    read: Vec<Range<usize>>,
     #[expect(dead_code, reason = "counts the bytes until it is dropped")]
     held: Held,
 }
@@ -155,9 +157,33 @@ impl Schedule {
             gaps,
             query_rows,
             key_rows,
+            read: stretches(&spans),
             held: Held::new(total, bytes),
         })
     }
+}
+
+impl Schedule {
+    /// Whether some query reads one of these keys.
+    pub(super) fn reads(&self, keys: &Range<usize>) -> bool {
+        let at = self.read.partition_point(|r| r.end <= keys.start);
+        self.read.get(at).is_some_and(|r| r.start < keys.end)
+    }
+}
+
+/// The union of all spans' keys.
+fn stretches(spans: &[&Span]) -> Vec<Range<usize>> {
+    let mut keys: Vec<Range<usize>> = spans.iter().map(|s| s.keys.clone()).collect();
+    keys.retain(|k| !k.is_empty());
+    keys.sort_by_key(|k| k.start);
+    let mut union: Vec<Range<usize>> = Vec::new();
+    for k in keys {
+        match union.last_mut() {
+            Some(last) if k.start <= last.end => last.end = last.end.max(k.end),
+            _ => union.push(k),
+        }
+    }
+    union
 }
 
 /// The rows between spans; fails when two spans share a query, or one runs backwards.

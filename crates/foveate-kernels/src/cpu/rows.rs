@@ -1,5 +1,6 @@
 //! Rows of activations, and the operations that go through them once: norm, embed, combine.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -114,6 +115,24 @@ pub(super) fn combine(
             }
         }
     });
+    Ok(())
+}
+
+pub(super) fn scatter(x: &Rows, rows: Range<usize>, slots: &[u32], out: &mut Rows) -> Result<()> {
+    same("width of scattered rows", x.width, out.width)?;
+    same("slots of scattered rows", rows.len(), slots.len())?;
+    check_rows("slots of scattered rows", slots, out.rows)?;
+    if rows.end > x.rows {
+        return Err(Error::shape(
+            "rows scattered",
+            format!("at most {}", x.rows),
+            rows.end,
+        ));
+    }
+    for (row, &slot) in rows.zip(slots) {
+        let at = slot as usize * out.width;
+        out.data[at..at + out.width].copy_from_slice(x.row(row));
+    }
     Ok(())
 }
 

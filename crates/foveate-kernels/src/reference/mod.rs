@@ -72,12 +72,14 @@ impl Backend for Reference {
     }
 
     fn kernels(&self) -> Vec<KernelName> {
-        ["embed", "combine", "norm", "linear", "attend", "rank"]
-            .map(|operation| KernelName {
-                operation,
-                kernel: "plain loops, f32".into(),
-            })
-            .to_vec()
+        [
+            "embed", "combine", "scatter", "norm", "linear", "attend", "rank",
+        ]
+        .map(|operation| KernelName {
+            operation,
+            kernel: "plain loops, f32".into(),
+        })
+        .to_vec()
     }
 
     fn weight(
@@ -189,6 +191,28 @@ impl Backend for Reference {
         Ok(())
     }
 
+    fn scatter(
+        &mut self,
+        x: &Rows,
+        rows: Range<usize>,
+        slots: &[u32],
+        out: &mut Rows,
+    ) -> Result<()> {
+        same("width of scattered rows", x.width, out.width)?;
+        same("slots of scattered rows", rows.len(), slots.len())?;
+        for (row, &slot) in rows.zip(slots) {
+            if row >= x.rows || slot as usize >= out.rows {
+                return Err(Error::shape(
+                    "a scattered row and its slot",
+                    format!("below {} and {}", x.rows, out.rows),
+                    format!("{row} and {slot}"),
+                ));
+            }
+            out.row_mut(slot as usize).copy_from_slice(x.row(row));
+        }
+        Ok(())
+    }
+
     fn norm(
         &mut self,
         x: &Rows,
@@ -246,18 +270,24 @@ impl Backend for Reference {
     fn attend(
         &mut self,
         q: &Rows,
-        kv: &Rows,
+        kv: &[&Rows],
         heads: &Heads,
         plan: &Plan,
         mut probe: Option<&mut Rows>,
         out: &mut Rows,
     ) -> Result<()> {
         same("width of queries", heads.count * heads.dim, q.width)?;
-        same(
-            "width of keys and values",
-            2 * heads.kv_count * heads.dim,
-            kv.width,
-        )?;
+        for kv in kv {
+            same(
+                "width of keys and values",
+                2 * heads.kv_count * heads.dim,
+                kv.width,
+            )?;
+        }
+        let kv: Vec<&[f32]> = kv
+            .iter()
+            .flat_map(|kv| (0..kv.rows).map(|r| kv.row(r)))
+            .collect();
         same("width of attention output", q.width, out.width)?;
         self.resize(out, q.rows)?;
         let scale = 1.0 / (heads.dim as f32).sqrt();
@@ -277,7 +307,7 @@ impl Backend for Reference {
                 let keys: Vec<Vec<f32>> = span
                     .keys
                     .clone()
-                    .map(|r| rotated(kv.row(r), kv_head, position(|p| &p.keys, r)))
+                    .map(|r| rotated(kv[r], kv_head, position(|p| &p.keys, r)))
                     .collect();
                 for r in span.queries.clone() {
                     let query = rotated(q.row(r), head, position(|p| &p.queries, r));
@@ -286,7 +316,7 @@ impl Backend for Reference {
                     let target = &mut out.row_mut(r)[head * heads.dim..(head + 1) * heads.dim];
                     target.fill(0.0);
                     for (weight, key) in weights.iter().zip(span.keys.clone()) {
-                        let value = &kv.row(key)[(heads.kv_count + kv_head) * heads.dim..];
+                        let value = &kv[key][(heads.kv_count + kv_head) * heads.dim..];
                         for (o, v) in target.iter_mut().zip(value) {
                             *o += weight * v;
                         }

@@ -171,6 +171,8 @@ pub(crate) struct Attention {
     pub(crate) plan: Plan,
     pub(crate) q: Vec<f32>,
     pub(crate) kv: Vec<f32>,
+    /// Rows of `kv` in its first buffers; the last one takes the rest.
+    pub(crate) cuts: Vec<usize>,
 }
 
 impl Attention {
@@ -189,6 +191,7 @@ impl Attention {
                 .map(|x| 3.0 * x)
                 .collect(),
             kv: random(key_rows * 2 * heads.kv_count * heads.dim, seed + 1),
+            cuts: Vec::new(),
         }
     }
 
@@ -201,7 +204,15 @@ impl Attention {
         let width = self.heads.count * self.heads.dim;
         let rows = self.q.len() / width;
         let q = upload(b, &self.q, width);
-        let kv = upload(b, &self.kv, 2 * self.heads.kv_count * self.heads.dim);
+        let kv_width = 2 * self.heads.kv_count * self.heads.dim;
+        let (mut kv, mut rest) = (Vec::new(), self.kv.as_slice());
+        for rows in &self.cuts {
+            let (part, more) = rest.split_at(rows * kv_width);
+            kv.push(upload(b, part, kv_width));
+            rest = more;
+        }
+        kv.push(upload(b, rest, kv_width));
+        let kv: Vec<&B::Buf> = kv.iter().collect();
         let plan = b.plan(&self.plan).expect("a plan");
         let mut probe = b.buf(1, self.probe_len()).expect("a probe");
         let mut out = b.buf(rows, width).expect("a buffer");
