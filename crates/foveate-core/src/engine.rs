@@ -130,17 +130,7 @@ impl Engine {
 
     /// Options with the checkpoint's own defaults.
     pub fn default_options(&self) -> Options {
-        let defaults = &self.card().defaults;
-        let base = Options::default();
-        let gen_length = defaults.gen_length.unwrap_or(base.gen_length);
-        Options {
-            gen_length,
-            block_length: defaults.block_length.unwrap_or(gen_length),
-            steps: defaults.steps.unwrap_or_else(|| gen_length.div_ceil(2)),
-            temperature: defaults.temperature.unwrap_or(base.temperature),
-            stop: defaults.stop.clone().unwrap_or(base.stop),
-            ..base
-        }
+        self.card().default_options()
     }
 
     /// Prompt ids as the model will see them, with image slots.

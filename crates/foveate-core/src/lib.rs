@@ -19,7 +19,7 @@ mod template;
 mod tokenizer;
 mod visual;
 
-pub use checkpoint::{Checkpoint, EmbeddedFiles, Environment, TensorRef, resolve};
+pub use checkpoint::{Checkpoint, EmbeddedFiles, Environment, TensorRef, is_repository, resolve};
 pub use config::{
     GenerationDefaults, Identity, LanguageConfig, LladaVConfig, MultimodalConfig, VisionConfig,
     VisionTower,

@@ -19,12 +19,16 @@ pub(crate) const DEFAULT_KEEP: f64 = 0.5;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// Folder, or organisation/name in the Hugging Face cache; the built-in model when absent
+    /// Folder, or organisation/name[@revision] in the Hugging Face cache or on the hub; the built-in
+    /// model when absent
     #[arg(short, long, env = "FOVEATE_MODEL", value_name = "MODEL")]
     pub(crate) model: Option<String>,
-    /// Branch, tag or commit of a model in the cache
-    #[arg(long, env = "FOVEATE_REVISION", default_value = "main")]
-    pub(crate) revision: String,
+    /// Branch, tag or commit of a model in the cache; main when absent
+    #[arg(long, env = "FOVEATE_REVISION", value_name = "REVISION")]
+    pub(crate) revision: Option<String>,
+    /// Never download, also not what is missing; `HF_HUB_OFFLINE` says the same
+    #[arg(long, env = "FOVEATE_OFFLINE", value_parser = FalseyValueParser::new())]
+    pub(crate) offline: bool,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
 }

@@ -6,6 +6,8 @@ mod backend;
 mod bench;
 mod completions;
 mod exit;
+#[cfg(feature = "hub")]
+mod hub;
 mod inspect;
 mod load;
 mod overlay;

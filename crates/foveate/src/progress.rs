@@ -11,6 +11,14 @@ pub(crate) fn layers(what: &'static str) -> ProgressBar {
     bar("{msg} {bar:32} layer {pos}/{len}").with_message(what)
 }
 
+/// A bar over the bytes of a file.
+#[cfg(feature = "hub")]
+pub(crate) fn bytes(name: &str, size: u64) -> ProgressBar {
+    let bar = bar("{msg} {bar:32} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    bar.set_length(size);
+    bar.with_message(name.to_owned())
+}
+
 /// A bar over things of a known number.
 pub(crate) fn counted(what: &'static str, of: usize) -> ProgressBar {
     let bar = bar("{msg} {bar:32} {pos}/{len}").with_message(what);

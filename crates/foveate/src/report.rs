@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use foveate_core::{Moment, Options, PruneSettings};
+use anyhow::Result;
+use foveate_core::{Moment, Options, PruneSettings, Pruning};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -66,8 +67,9 @@ pub(crate) fn to_milliseconds(seconds: f64) -> f64 {
 }
 
 /// Options as they were used, under the names of their flags.
-pub(crate) fn options(options: &Options) -> Value {
-    json!({
+pub(crate) fn options(options: &Options, layers: usize) -> Result<Value> {
+    let pruning = options.pruning(layers)?;
+    Ok(json!({
         "gen_length": options.gen_length,
         "block_length": options.block_length,
         "steps": options.steps,
@@ -77,19 +79,20 @@ pub(crate) fn options(options: &Options) -> Value {
         "stop": options.stop,
         "generation_suffix": options.generation_suffix,
         "seed": options.seed,
-        "prune": options.prune.as_ref().map(pruning),
-    })
+        "prune": options.prune.as_ref().zip(pruning).map(|(settings, pruning)| prune(settings, &pruning)),
+    }))
 }
 
-/// Absent values are null: the method's own.
-fn pruning(settings: &PruneSettings) -> Value {
+/// What the strategy does after its own defaults; null where it reads no attention or every layer's.
+fn prune(settings: &PruneSettings, pruning: &Pruning) -> Value {
+    let watch = pruning.watch();
     json!({
         "method": settings.method,
         "keep": settings.keep,
-        "positions": settings.positions,
-        "layer": settings.layer,
-        "queries": settings.queries,
-        "at": settings.moment.map(when),
+        "positions": pruning.positions(),
+        "layer": watch.and_then(|watch| watch.layer),
+        "queries": watch.map(|watch| watch.queries),
+        "at": when(pruning.moment()),
     })
 }
 

@@ -62,6 +62,9 @@ pub(crate) fn main(args: &RunArgs) -> Result<ExitCode> {
     let question = args.question.as_deref().ok_or_else(|| {
         usage("no question: a chat is not built yet, ask one question with -i \"…\"")
     })?;
+    if question.trim().is_empty() {
+        return Err(usage("the question is blank; ask one with -i \"…\""));
+    }
     let prune = pruning(args)?;
     if let Some(path) = &args.overlay {
         overlay::check(path, args.images.images.len(), prune.as_ref())?;
@@ -70,9 +73,9 @@ pub(crate) fn main(args: &RunArgs) -> Result<ExitCode> {
     // What can fail at once fails before the weights are read.
     let clock = Instant::now();
     let model = load::open(&args.model)?;
-    if let Some(settings) = &prune {
-        settings.build(model.card.decoder.layers)?;
-    }
+    let options = args.generation.options(model.card.default_options(), prune);
+    let layers = model.card.decoder.layers;
+    options.check(layers)?;
     let opening = clock.elapsed();
     let clock = Instant::now();
     let pictures = pictures::read(&args.images)?;
@@ -84,7 +87,6 @@ pub(crate) fn main(args: &RunArgs) -> Result<ExitCode> {
     let clock = Instant::now();
     let images = encode(&engine, &pictures)?;
     let vision = clock.elapsed();
-    let options = args.generation.options(engine.default_options(), prune);
     let denoiser = engine.start(&Request {
         messages: vec![Message::user(question, images.len())],
         images: images.clone(),
@@ -109,7 +111,7 @@ pub(crate) fn main(args: &RunArgs) -> Result<ExitCode> {
             },
             model: model.name.clone(),
             backend: engine.kernels().0.into(),
-            ..account(&answered, text, &options)
+            ..account(&answered, text, &options, layers)?
         };
         exit::print(&format!("{}\n", serde_json::to_string(&report)?))?;
     } else {
@@ -160,9 +162,14 @@ fn watcher<'e>(
 }
 
 /// Everything but the times of the phases before the first step.
-fn account(answered: &Answered, answer: String, options: &Options) -> Report {
+fn account(
+    answered: &Answered,
+    answer: String,
+    options: &Options,
+    layers: usize,
+) -> Result<Report> {
     let outcome = &answered.outcome;
-    Report {
+    Ok(Report {
         answer,
         finish_reason: outcome.finish_reason,
         visual_tokens: VisualTokenCounts {
@@ -176,8 +183,8 @@ fn account(answered: &Answered, answer: String, options: &Options) -> Report {
         peak_bytes: report::peak_bytes(),
         model: String::new(),
         backend: String::new(),
-        options: report::options(options),
-    }
+        options: report::options(options, layers)?,
+    })
 }
 
 /// The answer as it is, or without control characters for a terminal that would obey them.

@@ -141,7 +141,17 @@ fn json_is_one_object_with_the_documented_keys() {
     let seen = report["visual_tokens"]["seen"].as_u64().expect("a count");
     assert_eq!(report["visual_tokens"]["kept"], (seen as f64 * 0.25) as u64);
     assert_eq!(report["finish_reason"], "length");
-    assert_eq!(report["options"]["prune"]["method"], "redvtp");
+    let prune = serde_json::json!({
+        "method": "redvtp", "keep": 0.25, "positions": "compact",
+        "layer": null, "queries": "masked", "at": "step=1",
+    });
+    assert_eq!(report["options"]["prune"], prune);
+    let report = object(tiny_with_picture().args(["--prune", "llada-fastv", "--json"]));
+    let prune = serde_json::json!({
+        "method": "llada-fastv", "keep": 0.5, "positions": "original",
+        "layer": 3, "queries": "all", "at": "layer=3",
+    });
+    assert_eq!(report["options"]["prune"], prune);
 }
 
 #[test]
@@ -213,6 +223,51 @@ fn flags_that_cannot_be_are_usage_errors() {
         "holds one",
     );
     assert_refused(foveate().arg("paint"), 2, "paint");
+}
+
+#[test]
+fn a_blank_question_is_refused() {
+    for blank in ["", " \n\t"] {
+        assert_refused(tiny().args(["-i", blank]), 2, "the question is blank");
+    }
+}
+
+#[test]
+fn wrong_settings_fail_before_the_weights_are_read() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for part in ["llada-v-tiny-a", "siglip2-tiny-patch14-84"] {
+        let copy = folder.path().join(part);
+        std::fs::create_dir(&copy).expect("made");
+        for file in std::fs::read_dir(golden("checkpoints").join(part)).expect("golden data") {
+            let file = file.expect("an entry").path();
+            let name = file.file_name().expect("named");
+            std::fs::copy(&file, copy.join(name)).expect("copied");
+        }
+    }
+    let model = folder.path().join("llada-v-tiny-a");
+    // A checkpoint without a tensor opens, but cannot be loaded.
+    let nothing = [&8_u64.to_le_bytes()[..], b"{}      "].concat();
+    std::fs::write(model.join("model.safetensors"), nothing).expect("written");
+    let ask = |flags: &[&str]| {
+        let mut command = foveate();
+        command.arg("run").arg("-m").arg(&model);
+        command.args(["-i", "Hi"]).args(flags);
+        command
+    };
+    assert_refused(&mut ask(&[]), 1, "tensor");
+    for (flags, reason) in [
+        (
+            ["--gen-length", "16", "--block-length", "5"],
+            "divisor of gen-length",
+        ),
+        (
+            ["--gen-length", "16", "--temperature", "inf"],
+            "temperature",
+        ),
+        (["--prune", "redvtp", "--keep", "2"], "at most 1"),
+    ] {
+        assert_refused(&mut ask(&flags), 2, reason);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod source;
 mod tensor;
 
 pub(crate) use resolve::cached;
-pub use resolve::{Environment, resolve};
+pub use resolve::{Environment, is_repository, resolve};
 pub use source::EmbeddedFiles;
 pub(crate) use source::read_small;
 pub use tensor::TensorRef;
@@ -123,21 +123,6 @@ impl Checkpoint {
         }
         entry.taken.store(true, Ordering::Relaxed);
         Ok(tensor)
-    }
-
-    /// Takes the first `rows` rows of a matrix that may have more.
-    ///
-    /// Published vocabularies are padded beyond the tokenizer; the references cut them.
-    pub fn take_rows(&self, name: &str, rows: usize, columns: usize) -> Result<TensorRef<'_>> {
-        let (name, entry) = self.find(name)?;
-        let tensor = self.view(name, entry)?;
-        match *tensor.shape {
-            [stored, width] if stored >= rows && width == columns => {
-                entry.taken.store(true, Ordering::Relaxed);
-                Ok(tensor.first_rows(rows))
-            }
-            _ => Err(self.misshapen(&tensor, format!("[at least {rows}, {columns}]"))),
-        }
     }
 
     /// Fails if a stored tensor was never taken, unless its name matches a pattern of `ignored`.

@@ -115,7 +115,7 @@ fn snapshot(repository: &Path, revision: &str) -> Result<Option<PathBuf>> {
 }
 
 /// `organisation/name` or, for a few old models, `name`.
-fn is_repository(name: &str) -> bool {
+pub fn is_repository(name: &str) -> bool {
     name.split('/').count() <= 2 && name.split('/').all(is_name)
 }
 

@@ -68,15 +68,6 @@ impl<'a> TensorRef<'a> {
         let view = TensorView::new(self.dtype, 1, bytes.len() / self.dtype.bytes(), bytes);
         into.extend(view.iter().flat_map(TensorView::to_f32));
     }
-
-    /// The same tensor without its last rows.
-    pub(super) fn first_rows(mut self, rows: usize) -> Self {
-        self.bytes = self.row_bytes(0..rows);
-        if let Some(first) = self.shape.first_mut() {
-            *first = rows;
-        }
-        self
-    }
 }
 
 #[cfg(test)]
@@ -126,7 +117,6 @@ mod tests {
             assert!(
                 tensor.row_bytes(2..4).is_empty() && tensor.row_bytes(0..usize::MAX).is_empty()
             );
-            assert_eq!(tensor.first_rows(1).to_f32(), values[..2], "{dtype:?}");
         }
     }
 }

@@ -90,19 +90,13 @@ pub(crate) struct Recipe {
 }
 
 impl Options {
-    /// Checks every number and tokenises the stop strings and the suffix.
-    pub(crate) fn build(
-        &self,
-        mask: u32,
-        layers: usize,
-        encode: impl Fn(&str) -> Result<Vec<u32>>,
-    ) -> Result<Recipe> {
-        let positive = |field, value: usize| {
-            if value == 0 {
-                Err(Error::request(field, "expected at least 1, got 0"))
-            } else {
-                Ok(value)
-            }
+    /// Checks every number, so that a wrong one fails before the weights are read.
+    ///
+    /// `layers` is the number of decoder layers. [`crate::Engine::start`] checks again.
+    pub fn check(&self, layers: usize) -> Result<()> {
+        let positive = |field, value: usize| match value {
+            0 => Err(Error::request(field, "expected at least 1, got 0")),
+            _ => Ok(value),
         };
         let gen_length = positive("gen-length", self.gen_length)?;
         let block_length = positive("block-length", self.block_length)?;
@@ -122,6 +116,26 @@ impl Options {
         }
         check_scale("temperature", self.temperature)?;
         check_scale("cfg-scale", self.cfg_scale)?;
+        if self.stop.iter().any(String::is_empty) {
+            return Err(Error::request("stop", "a stop string is empty"));
+        }
+        self.pruning(layers).map(drop)
+    }
+
+    /// The pruning settings, validated and completed.
+    pub fn pruning(&self, layers: usize) -> Result<Option<Pruning>> {
+        let settings = self.prune.as_ref();
+        settings.map(|settings| settings.build(layers)).transpose()
+    }
+
+    /// Checks everything and tokenises the stop strings and the suffix.
+    pub(crate) fn build(
+        &self,
+        mask: u32,
+        layers: usize,
+        encode: impl Fn(&str) -> Result<Vec<u32>>,
+    ) -> Result<Recipe> {
+        self.check(layers)?;
         let stop: Vec<Vec<u32>> = self.stop.iter().map(|s| encode(s)).collect::<Result<_>>()?;
         if stop.iter().any(Vec::is_empty) {
             return Err(Error::request("stop", "a stop string is empty"));
@@ -137,16 +151,16 @@ impl Options {
             ));
         }
         Ok(Recipe {
-            gen_length,
-            block_length,
-            steps_per_block: steps / blocks,
+            gen_length: self.gen_length,
+            block_length: self.block_length,
+            steps_per_block: self.steps / (self.gen_length / self.block_length),
             remasking: self.remasking,
             temperature: self.temperature,
             cfg_scale: self.cfg_scale,
             stop,
             suffix,
             seed: self.seed,
-            pruning: self.prune.as_ref().map(|p| p.build(layers)).transpose()?,
+            pruning: self.pruning(layers)?,
             recorded: self.recorded.clone(),
             mask,
         })

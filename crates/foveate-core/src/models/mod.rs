@@ -9,6 +9,7 @@ use foveate_kernels::Backend;
 
 use crate::checkpoint::{Checkpoint, Environment};
 use crate::config::{GenerationDefaults, Identity};
+use crate::denoise::Options;
 use crate::error::{Error, Result};
 use crate::image::TilingConfig;
 use crate::network::{DecoderShape, Source, Transformer, VisionShape};
@@ -49,6 +50,23 @@ pub struct ModelCard {
     pub max_rows: usize,
     /// Defaults of the checkpoint.
     pub defaults: GenerationDefaults,
+}
+
+impl ModelCard {
+    /// Options with the checkpoint's own defaults.
+    pub fn default_options(&self) -> Options {
+        let defaults = &self.defaults;
+        let base = Options::default();
+        let gen_length = defaults.gen_length.unwrap_or(base.gen_length);
+        Options {
+            gen_length,
+            block_length: defaults.block_length.unwrap_or(gen_length),
+            steps: defaults.steps.unwrap_or_else(|| gen_length.div_ceil(2)),
+            temperature: defaults.temperature.unwrap_or(base.temperature),
+            stop: defaults.stop.clone().unwrap_or(base.stop),
+            ..base
+        }
+    }
 }
 
 /// Reads the config and the text side of a checkpoint.

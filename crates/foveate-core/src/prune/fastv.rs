@@ -1,6 +1,6 @@
 //! `FastV`: in every pass, late layers read only the visual tokens that an early layer attended to.
 
-use super::{Moment, Pruner, Queries, Visual, Watch};
+use super::{Moment, Pruner, Queries, Watch};
 
 /// Pruning inside each pass.
 ///
@@ -24,9 +24,5 @@ impl Pruner for FastV {
             queries: self.queries,
             layer: Some(self.layer),
         })
-    }
-
-    fn score(&self, image: &Visual<'_>, _quota: usize) -> Vec<f32> {
-        image.attention.unwrap_or_default().to_vec()
     }
 }

@@ -1,6 +1,6 @@
 //! LLaDA-FastV: drop visual tokens in the middle of the first denoising step, and for good.
 
-use super::{Moment, Pruner, Queries, Visual, Watch};
+use super::{Moment, Pruner, Queries, Watch};
 
 /// Structured pruning inside the first step.
 ///
@@ -23,9 +23,5 @@ impl Pruner for LladaFastV {
             queries: self.queries,
             layer: Some(self.layer),
         })
-    }
-
-    fn score(&self, image: &Visual<'_>, _quota: usize) -> Vec<f32> {
-        image.attention.unwrap_or_default().to_vec()
     }
 }

@@ -60,8 +60,11 @@ pub trait Pruner: Debug + Send + Sync {
     fn moment(&self) -> Moment;
     /// Which attention is needed before that.
     fn watch(&self) -> Option<Watch>;
-    /// One score per token of this image; the highest `quota` survive.
-    fn score(&self, image: &Visual<'_>, quota: usize) -> Vec<f32>;
+    /// One score per token of this image; the highest `quota` survive. The watched attention itself
+    /// unless a strategy says otherwise.
+    fn score(&self, image: &Visual<'_>, _quota: usize) -> Vec<f32> {
+        image.attention.unwrap_or_default().to_vec()
+    }
 }
 
 /// What happened to one image's visual tokens.

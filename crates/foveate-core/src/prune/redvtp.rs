@@ -1,6 +1,6 @@
 //! `RedVTP`: keep what the still-masked response tokens look at after the first denoising step.
 
-use super::{Moment, Pruner, Queries, Visual, Watch};
+use super::{Moment, Pruner, Queries, Watch};
 
 /// Response-driven visual token pruning.
 ///
@@ -22,9 +22,5 @@ impl Pruner for RedVtp {
             queries: Queries::Masked,
             layer: None,
         })
-    }
-
-    fn score(&self, image: &Visual<'_>, _quota: usize) -> Vec<f32> {
-        image.attention.unwrap_or_default().to_vec()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{FastV, LladaFastV, Moment, Pruner, Random, RedVtp, Uniform};
+use super::{FastV, LladaFastV, Moment, Pruner, Random, RedVtp, Uniform, Watch};
 use crate::error::{Error, Result};
 
 /// The strategies by name.
@@ -212,4 +212,21 @@ pub struct Pruning {
     pub(crate) keep: f64,
     /// What positions do.
     pub(crate) positions: Positions,
+}
+
+impl Pruning {
+    /// When tokens leave.
+    pub fn moment(&self) -> Moment {
+        self.pruner.moment()
+    }
+
+    /// Which attention is read; none for strategies that need none.
+    pub fn watch(&self) -> Option<Watch> {
+        self.pruner.watch()
+    }
+
+    /// What the positions of the survivors do.
+    pub fn positions(&self) -> Positions {
+        self.positions
+    }
 }
