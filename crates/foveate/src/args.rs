@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, PossibleValuesParser};
 use clap::{Args, ValueEnum};
 use foveate_core::image::Orientation;
 use foveate_core::{
@@ -11,6 +11,7 @@ use foveate_core::{
 };
 
 use crate::backend::BackendName;
+use crate::preset::PRESETS;
 
 /// Share of the visual tokens that survives when only `--prune` is given.
 pub(crate) const DEFAULT_KEEP: f64 = 0.5;
@@ -92,6 +93,9 @@ impl ImageArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Generation")]
 pub(crate) struct GenerationArgs {
+    /// The settings of a published run; flags that are given win over it
+    #[arg(long, env = "FOVEATE_PRESET", value_parser = PossibleValuesParser::new(PRESETS.iter().map(|p| p.name)))]
+    pub(crate) preset: Option<String>,
     /// Length of the answer canvas, in tokens
     #[arg(long, env = "FOVEATE_GEN_LENGTH", value_name = "N")]
     pub(crate) gen_length: Option<NonZeroUsize>,
@@ -188,7 +192,8 @@ impl From<RemaskingName> for Remasking {
 }
 
 /// Names of [`ThinkMode`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum ThinkName {
     /// Say nothing about it
     None,

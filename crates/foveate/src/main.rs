@@ -12,6 +12,7 @@ mod inspect;
 mod load;
 mod overlay;
 mod pictures;
+mod preset;
 mod progress;
 mod report;
 mod run;
@@ -19,9 +20,10 @@ mod table;
 mod verify;
 mod visual;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Answers questions about images with diffusion vision-language models, and prunes what the answer
 /// does not look at.
@@ -45,10 +47,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let ended = match Cli::parse().command {
-        Command::Run(args) => run::main(&args),
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let parsed = preset::parse(&Cli::command(), &arguments).and_then(|(matches, origins)| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok((cli, origins))
+    });
+    let (cli, origins) = parsed.unwrap_or_else(|error| error.exit());
+    let ended = match cli.command {
+        Command::Run(args) => run::main(&args, &origins),
         Command::Inspect(args) => inspect::main(&args),
-        Command::Bench(args) => bench::main(&args),
+        Command::Bench(args) => bench::main(&args, &arguments),
         Command::Verify(args) => verify::main(&args),
         Command::Completions(args) => completions::main(&args),
     };

@@ -9,10 +9,12 @@ use anyhow::{Context, Result};
 use clap::builder::FalseyValueParser;
 use console::Term;
 use foveate_core::{Engine, Message, Options, Picture, PruneSettings, Request, VisualTokens};
+use serde_json::json;
 
 use crate::answer::{Answered, Watcher, answer};
 use crate::args::{DEFAULT_KEEP, GenerationArgs, ImageArgs, ModelArgs, PruneArgs};
 use crate::exit::{self, usage};
+use crate::preset::{self, Origins, Preset};
 use crate::report::{self, Report, Timings, VisualTokenCounts, milliseconds, to_milliseconds};
 use crate::visual::Frames;
 use crate::{load, overlay, pictures, progress};
@@ -37,6 +39,9 @@ pub(crate) struct RunArgs {
     /// Print one JSON object instead of the answer
     #[arg(long, env = "FOVEATE_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
+    /// Print every setting with where it comes from, and answer nothing
+    #[arg(long, env = "FOVEATE_EXPLAIN", value_parser = FalseyValueParser::new())]
+    explain: bool,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -57,25 +62,26 @@ pub(crate) struct RunArgs {
 }
 
 /// Answers the question.
-pub(crate) fn main(args: &RunArgs) -> Result<ExitCode> {
+pub(crate) fn main(args: &RunArgs, origins: &Origins) -> Result<ExitCode> {
     let begin = Instant::now();
+    let prune = pruning(args)?;
+    if args.explain {
+        return explain(args, prune, origins);
+    }
     let question = args.question.as_deref().ok_or_else(|| {
         usage("no question: a chat is not built yet, ask one question with -i \"…\"")
     })?;
     if question.trim().is_empty() {
         return Err(usage("the question is blank; ask one with -i \"…\""));
     }
-    let prune = pruning(args)?;
     if let Some(path) = &args.overlay {
         overlay::check(path, args.images.images.len(), prune.as_ref())?;
     }
 
     // What can fail at once fails before the weights are read.
     let clock = Instant::now();
-    let model = load::open(&args.model)?;
-    let options = args.generation.options(model.card.default_options(), prune);
+    let (model, options) = open(args, prune)?;
     let layers = model.card.decoder.layers;
-    options.check(layers)?;
     let opening = clock.elapsed();
     let clock = Instant::now();
     let pictures = pictures::read(&args.images)?;
@@ -121,6 +127,31 @@ pub(crate) fn main(args: &RunArgs) -> Result<ExitCode> {
         let images = pictures.iter().zip(images.iter().map(Arc::as_ref));
         overlay::write(path, &engine, images, &answered.pruned, settings.method)?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The model without its weights, and the options, checked.
+fn open(args: &RunArgs, prune: Option<PruneSettings>) -> Result<(load::Model, Options)> {
+    let model = load::open(&args.model)?;
+    if let Some(preset) = args.generation.preset.as_deref().and_then(Preset::find) {
+        preset.check(model.card.family)?;
+    }
+    let options = args.generation.options(model.card.default_options(), prune);
+    options.check(model.card.decoder.layers)?;
+    Ok((model, options))
+}
+
+fn explain(args: &RunArgs, prune: Option<PruneSettings>, origins: &Origins) -> Result<ExitCode> {
+    let (model, options) = open(args, prune)?;
+    let mut settings = report::options(&options, model.card.decoder.layers)?;
+    settings["think"] = json!(args.generation.think);
+    let preset = args.generation.preset.as_deref();
+    let explanation = preset::explain(&model.name, &model.card, preset, origins, &settings);
+    exit::print(&if args.json {
+        format!("{}\n", explanation.object())
+    } else {
+        explanation.text()
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

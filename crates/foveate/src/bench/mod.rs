@@ -5,6 +5,7 @@ mod measure;
 mod page;
 mod subject;
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
@@ -77,7 +78,8 @@ struct Measured {
 }
 
 /// Measures and prints.
-pub(crate) fn main(args: &BenchArgs) -> Result<ExitCode> {
+pub(crate) fn main(args: &BenchArgs, arguments: &[OsString]) -> Result<ExitCode> {
+    let _ = arguments;
     let subject = Subject::new(&args.shape, &args.model, &args.images, &args.question)?;
     let mut rows = rows(args, &subject)?;
     let steps = rows.first().map_or(0, |row| row.options.steps);
