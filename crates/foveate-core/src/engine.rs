@@ -1,12 +1,13 @@
 //! `Engine`: a loaded model that encodes images, starts answers and steps any number of them at once.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use foveate_kernels::{Backend, KernelName, Memory};
 
 use crate::checkpoint::{Checkpoint, Environment};
-use crate::denoise::{Commit, Denoiser, Options, PhaseTimes, Step};
+use crate::denoise::{Commit, Denoiser, Options, PhaseTimes, Seen, Step};
 use crate::error::{Error, Result};
 use crate::image::{Picture, Views, layout};
 use crate::models::{self, Family, ModelCard, Synthetic};
@@ -153,7 +154,7 @@ impl Engine {
     ) -> Result<Denoiser> {
         let card = self.card();
         let encode = |text: &str| self.tokenizer().encode(text);
-        let recipe = options.build(card.mask, card.decoder.layers, encode)?;
+        let recipe = options.build(card, encode)?;
         let origins = origins(prompt, images)?;
         let rows = origins.len() + recipe.gen_length + recipe.suffix.len();
         if rows > card.max_rows {
@@ -224,6 +225,11 @@ impl Engine {
         }
         let clock = Instant::now();
         let guesses = pass.rank(denoisers, &leaving, &self.card().forbidden, network, tap)?;
+        let mut logits = BTreeMap::new();
+        for &owner in owners.iter().filter(|&&o| denoisers[o].wants_logits()) {
+            let rows = pass.logits(denoisers, &leaving, owner, network)?;
+            logits.insert(owner, rows);
+        }
         PhaseTimes::add(&mut times.head, clock.elapsed());
 
         let mut guesses = guesses.as_slice();
@@ -235,11 +241,15 @@ impl Engine {
             let block = denoiser.block() + 1;
             let before = denoiser.masked();
             let due = denoiser.pruning_due();
-            let (commits, drafts) = denoiser.absorb(&positions, mine);
+            let absorbed = denoiser.absorb(&Seen {
+                positions: &positions,
+                guesses: mine,
+                logits: logits.get(&owner).map_or(&[], Vec::as_slice),
+            });
             let clock = Instant::now();
             let mut account = std::mem::take(&mut pass.accounts[owner]);
             if prunes_after_step(due, denoiser.steps_run(), layers) {
-                let queries = still_masked(&before, &commits);
+                let queries = still_masked(&before, &absorbed.commits);
                 let scores = pass.scores(owner, &queries);
                 account
                     .pruned
@@ -249,8 +259,9 @@ impl Engine {
             results[owner] = Progress::Stepped(Step {
                 step: denoiser.steps_run(),
                 block,
-                commits,
-                drafts,
+                commits: absorbed.commits,
+                revisions: absorbed.revisions,
+                drafts: absorbed.drafts,
                 pruned: account.pruned,
                 rows: account.rows,
                 rows_computed: account.rows_computed,

@@ -25,7 +25,8 @@ pub use config::{
     VisionTower,
 };
 pub use denoise::{
-    Cancel, Commit, Denoiser, FinishReason, Options, Outcome, PhaseTimes, Recorded, Remasking, Step,
+    Cancel, Commit, Denoiser, EntropyBound, Factor, FinishReason, Fixed, Klass, Options, Outcome,
+    POLICIES, PhaseTimes, Policy, Prophet, Recorded, Remasking, Step, Threshold,
 };
 pub use engine::{Engine, OnLayer, Progress, Request};
 pub use error::{Error, Result};

@@ -7,7 +7,7 @@ use clap::builder::{FalseyValueParser, PossibleValuesParser};
 use clap::{Args, ValueEnum};
 use foveate_core::image::Orientation;
 use foveate_core::{
-    Method, Moment, Options, Positions, PruneSettings, Queries, Remasking, ThinkMode,
+    Method, Moment, Options, Policy, Positions, PruneSettings, Queries, Remasking, ThinkMode,
 };
 
 use crate::backend::BackendName;
@@ -108,6 +108,20 @@ pub(crate) struct GenerationArgs {
     /// How masked positions are ranked for committing
     #[arg(long, env = "FOVEATE_REMASKING", default_value = "low-confidence")]
     pub(crate) remasking: RemaskingName,
+    /// How many candidates a step commits; all but `fixed` go on until nothing is masked
+    #[arg(
+        long,
+        env = "FOVEATE_POLICY",
+        default_value = "fixed",
+        value_name = "POLICY"
+    )]
+    pub(crate) policy: Policy,
+    /// Most forwards that an answer may take; a guided step takes two
+    #[arg(long, env = "FOVEATE_MAX_FORWARDS", value_name = "N")]
+    pub(crate) max_forwards: Option<usize>,
+    /// Finish as soon as an end token is committed and nothing before it is masked
+    #[arg(long, env = "FOVEATE_STOP_AT_END", value_parser = FalseyValueParser::new())]
+    pub(crate) stop_at_end: bool,
     /// Gumbel temperature; 0 is greedy
     #[arg(long, env = "FOVEATE_TEMPERATURE", value_name = "T")]
     pub(crate) temperature: Option<f64>,
@@ -158,6 +172,9 @@ impl GenerationArgs {
             block_length,
             steps,
             remasking: self.remasking.into(),
+            policy: self.policy,
+            max_forwards: self.max_forwards,
+            stop_at_end: self.stop_at_end,
             temperature: self.temperature.unwrap_or(defaults.temperature),
             cfg_scale: self.cfg_scale,
             stop: if self.stop.is_empty() {

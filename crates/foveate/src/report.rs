@@ -18,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) steps: usize,
     /// Sequences that went through the decoder; guidance makes two a step.
     pub(crate) forwards: usize,
+    /// Tokens of the answer, up to its end, over `forwards`.
+    pub(crate) tokens_per_forward: f64,
     /// Rows summed over the layers they went through.
     pub(crate) rows_computed: usize,
     pub(crate) timings_ms: Timings,
@@ -74,6 +76,9 @@ pub(crate) fn options(options: &Options, layers: usize) -> Result<Value> {
         "block_length": options.block_length,
         "steps": options.steps,
         "remasking": options.remasking,
+        "policy": options.policy,
+        "max_forwards": options.max_forwards,
+        "stop_at_end": options.stop_at_end,
         "temperature": options.temperature,
         "cfg_scale": options.cfg_scale,
         "stop": options.stop,

@@ -188,7 +188,11 @@ fn watcher<'e>(
         Box::new(Frames::new(engine, options, visual_tokens))
     } else {
         let layers = engine.card().decoder.layers;
-        Box::new(progress::Steps::new(options.steps, layers, visual_tokens))
+        Box::new(progress::Steps::new(
+            options.most_steps(),
+            layers,
+            visual_tokens,
+        ))
     }
 }
 
@@ -208,7 +212,8 @@ fn account(
             kept: outcome.visual_tokens_kept,
         },
         steps: outcome.steps,
-        forwards: outcome.steps * (1 + usize::from(options.cfg_scale > 0.0)),
+        forwards: outcome.forwards,
+        tokens_per_forward: outcome.response as f64 / outcome.forwards.max(1) as f64,
         rows_computed: answered.rows_computed,
         timings_ms: Timings::default(),
         peak_bytes: report::peak_bytes(),

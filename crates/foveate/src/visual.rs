@@ -43,7 +43,7 @@ impl<'e> Frames<'e> {
         Self {
             engine,
             term: Term::stderr(),
-            steps: options.steps,
+            steps: options.most_steps(),
             blocks: options.gen_length / options.block_length.max(1),
             visual_tokens,
             drawn: 0,

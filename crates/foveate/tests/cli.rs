@@ -53,6 +53,9 @@ fn help_names_every_command_and_its_flags() {
         "--block-length",
         "--steps",
         "--remasking",
+        "--policy",
+        "--max-forwards",
+        "--stop-at-end",
         "--temperature",
         "--cfg-scale",
         "--stop",
@@ -122,6 +125,7 @@ fn json_is_one_object_with_the_documented_keys() {
             "visual_tokens",
             "steps",
             "forwards",
+            "tokens_per_forward",
             "rows_computed",
             "timings_ms",
             "peak_bytes",
@@ -155,6 +159,22 @@ fn json_is_one_object_with_the_documented_keys() {
 }
 
 #[test]
+fn a_policy_is_named_with_its_forwards_and_tokens_per_forward() {
+    let report = object(tiny_with_picture().args(["--policy", "threshold=1", "--json"]));
+    assert_eq!(report["options"]["policy"], "threshold=1");
+    assert_eq!(report["forwards"], 16);
+    assert_eq!(report["tokens_per_forward"], 1.0);
+    let report =
+        object(tiny_with_picture().args(["--policy", "eb=100", "--max-forwards", "7", "--json"]));
+    assert_eq!(report["forwards"], 1);
+    assert_eq!(report["tokens_per_forward"], 16.0);
+    assert_eq!(report["options"]["max_forwards"], 7);
+    let report = object(tiny_with_picture().args(["--max-forwards", "7", "--json"]));
+    assert_eq!(report["forwards"], 7);
+    assert_eq!(report["finish_reason"], "max-forwards");
+}
+
+#[test]
 fn guidance_makes_two_forwards_a_step() {
     let report = object(tiny_with_picture().args(["--cfg-scale", "0.5", "--json"]));
     assert_eq!(
@@ -165,7 +185,7 @@ fn guidance_makes_two_forwards_a_step() {
 
 #[test]
 fn flags_that_cannot_be_are_usage_errors() {
-    let cases: [(&[&str], &str); 17] = [
+    let cases: [(&[&str], &str); 21] = [
         (
             &["--prune", "redvtp", "--keep", "0"],
             "above 0 and at most 1",
@@ -194,6 +214,13 @@ fn flags_that_cannot_be_are_usage_errors() {
         ),
         (&["--prune", "magic"], "possible values"),
         (&["--steps", "0"], "--steps"),
+        (&["--policy", "threshold=2"], "expected a probability"),
+        (&["--policy", "boldly"], "threshold=TAU"),
+        (
+            &["--policy", "eb=1", "--remasking", "random"],
+            "low-confidence",
+        ),
+        (&["--max-forwards", "0"], "max-forwards"),
         (&["--gen-length", "0"], "--gen-length"),
         (
             &["--gen-length", "16", "--block-length", "8", "--steps", "7"],

@@ -35,6 +35,13 @@ impl Canvas {
         self.ids[position as usize] = token;
     }
 
+    /// The first position that holds one of `ids`, if nothing before it is masked.
+    pub(crate) fn find_settled(&self, ids: &[u32]) -> Option<usize> {
+        let first = self.ids.iter().position(|id| ids.contains(id))?;
+        let settled = (0..first).all(|p| !self.is_masked(p));
+        settled.then_some(first)
+    }
+
     /// Where `sequence` first occurs.
     pub(crate) fn find(&self, sequence: &[u32]) -> Option<usize> {
         if sequence.is_empty() {
@@ -56,5 +63,16 @@ mod tests {
         assert_eq!(canvas.masked(3), [1, 2]);
         assert_eq!(canvas.find(&[5, 9]), Some(0));
         assert_eq!(canvas.find(&[]), None);
+    }
+
+    #[test]
+    fn an_end_counts_once_nothing_before_it_is_masked() {
+        let mut canvas = Canvas::new(4, 9);
+        canvas.commit(2, 7);
+        canvas.commit(0, 5);
+        assert_eq!(canvas.find_settled(&[6, 7]), None);
+        canvas.commit(1, 5);
+        assert_eq!(canvas.find_settled(&[6, 7]), Some(2));
+        assert_eq!(canvas.find_settled(&[6]), None);
     }
 }

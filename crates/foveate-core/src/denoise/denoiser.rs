@@ -1,61 +1,15 @@
 //! One answer in progress: plans its next step and absorbs what the decoder found.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use foveate_kernels::{Guess, Noise, Pick};
+use foveate_kernels::{Noise, Pick};
 
+use super::drift::Drift;
 use super::options::Recipe;
-use super::remask::{Candidate, choose};
 use super::schedule::linear;
-use super::{Canvas, Commit};
-use crate::error::Result;
-use crate::prune::{Kept, Moment, Positions, Pruned, Visual, Watch, quota};
+use super::{Cancel, Canvas};
 use crate::sequence::{Origin, Sequence};
 use crate::visual::VisualTokens;
-
-/// Stops a request between two layers. Cloned freely.
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    /// Asks the request to stop.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether [`Cancel::cancel`] was called.
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// Why an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FinishReason {
-    /// A stop string was found.
-    Stop,
-    /// The canvas is full, or its steps are spent.
-    Length,
-}
-
-/// A finished answer.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// Ids before the stop, then the suffix.
-    pub ids: Vec<u32>,
-    /// How many of `ids` are the response.
-    pub response: usize,
-    /// Why it ended.
-    pub finish_reason: FinishReason,
-    /// Visual tokens the prompt began with.
-    pub visual_tokens_seen: usize,
-    /// Visual tokens still there at the end; the smallest pass counts for in-pass pruning.
-    pub visual_tokens_kept: usize,
-    /// Denoising steps run.
-    pub steps: usize,
-}
 
 /// One answer in progress. Step it with [`crate::Engine::step`]; drop it to forget it.
 #[derive(Clone, Debug)]
@@ -63,15 +17,20 @@ pub struct Denoiser {
     pub(crate) recipe: Arc<Recipe>,
     pub(crate) images: Vec<Arc<VisualTokens>>,
     pub(crate) sequence: Sequence,
-    canvas: Canvas,
-    block: usize,
-    step_in_block: usize,
-    step: usize,
-    transfers: Vec<usize>,
-    stop: Option<usize>,
-    kept: usize,
-    pruned: bool,
-    cancel: Cancel,
+    pub(super) canvas: Canvas,
+    pub(super) block: usize,
+    pub(super) step_in_block: usize,
+    pub(super) step: usize,
+    pub(super) transfers: Vec<usize>,
+    pub(super) stop: Option<usize>,
+    /// The last step of this block wrote no token: the decoder only predicts masks.
+    pub(super) stuck: bool,
+    /// The answer would go on, but its forwards are spent.
+    pub(super) exhausted: bool,
+    pub(super) drift: Drift,
+    pub(super) kept: usize,
+    pub(super) pruned: bool,
+    pub(super) cancel: Cancel,
 }
 
 impl Denoiser {
@@ -90,6 +49,9 @@ impl Denoiser {
             step: 0,
             transfers: Vec::new(),
             stop: None,
+            stuck: false,
+            exhausted: false,
+            drift: Drift::default(),
             kept,
             pruned: false,
             cancel: Cancel::default(),
@@ -146,6 +108,9 @@ impl Denoiser {
 
     /// Moves to the next step that has something to do; `false` when the answer is finished.
     pub(crate) fn plan(&mut self) -> bool {
+        if self.end_position().is_some() {
+            return false;
+        }
         loop {
             let start = self.block * self.recipe.block_length;
             if start >= self.recipe.gen_length {
@@ -168,13 +133,31 @@ impl Denoiser {
                 .stop
                 .is_some_and(|stop| self.canvas.masked(stop).is_empty());
             let block_full = (start..end).all(|p| !self.canvas.is_masked(p));
-            if done_before_stop || block_full || self.step_in_block == self.recipe.steps_per_block {
+            let spent = if self.recipe.policy.keeps_schedule() {
+                self.step_in_block == self.recipe.steps_per_block
+            } else {
+                self.stuck
+            };
+            if done_before_stop || block_full || spent {
                 self.block += 1;
                 self.step_in_block = 0;
+                self.stuck = false;
+                self.drift = Drift::default();
                 continue;
             }
-            return true;
+            let most = self.recipe.max_forwards.unwrap_or(usize::MAX);
+            self.exhausted = (self.step + 1) * self.forwards_per_step() > most;
+            return !self.exhausted;
         }
+    }
+
+    pub(super) fn forwards_per_step(&self) -> usize {
+        1 + usize::from(self.recipe.cfg_scale > 0.0)
+    }
+
+    /// Whether the policy goes by whole distributions.
+    pub(crate) fn wants_logits(&self) -> bool {
+        self.recipe.policy.drift_bound().is_some()
     }
 
     /// Masked positions that this step may commit: before the stop if one is known, else before the
@@ -214,155 +197,5 @@ impl Denoiser {
             },
         };
         Pick::Gumbel { temperature, noise }
-    }
-
-    /// Commits the best guesses and advances; returns the commits and every candidate.
-    pub(crate) fn absorb(
-        &mut self,
-        positions: &[u32],
-        guesses: &[Guess],
-    ) -> (Vec<Commit>, Vec<Commit>) {
-        let count = self.transfers[self.step_in_block];
-        let (chosen, all) = choose(&self.recipe, self.step, positions, guesses, count);
-        for c in &chosen {
-            self.canvas.commit(c.position, c.token);
-        }
-        let found = self
-            .recipe
-            .stop
-            .iter()
-            .filter_map(|s| self.canvas.find(s))
-            .min();
-        self.stop = match (self.stop, found) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        self.step += 1;
-        self.step_in_block += 1;
-        let report = |c: &Candidate| Commit {
-            position: c.position,
-            token: c.token,
-            confidence: c.confidence,
-        };
-        (
-            chosen.iter().map(report).collect(),
-            all.iter().map(report).collect(),
-        )
-    }
-
-    /// The moment at which this request still has to prune, if any. Steps count from 1 there.
-    pub(crate) fn pruning_due(&self) -> Option<Moment> {
-        let pruning = self.recipe.pruning.as_ref()?;
-        if self.images.is_empty() {
-            return None;
-        }
-        let moment = pruning.pruner.moment();
-        let due = match moment {
-            Moment::BeforeDecoder | Moment::AfterLayerOnce(_) => !self.pruned && self.step == 0,
-            Moment::AfterLayerEveryPass(_) => true,
-            Moment::AfterStep(step) => !self.pruned && self.step + 1 == step,
-        };
-        due.then_some(moment)
-    }
-
-    /// The attention wanted in this pass.
-    pub(crate) fn watch(&self) -> Option<Watch> {
-        self.pruning_due()?;
-        self.recipe.pruning.as_ref()?.pruner.watch()
-    }
-
-    /// Lets the strategy choose from `attention`, one score vector per image.
-    ///
-    /// `None` when there is nothing to go by: no query row was left (every token is committed).
-    pub(crate) fn choose_tokens(
-        &self,
-        sequence: &Sequence,
-        attention: Option<&[Vec<f32>]>,
-    ) -> Result<Option<Vec<(usize, Kept, Pruned)>>> {
-        let Some(pruning) = &self.recipe.pruning else {
-            return Ok(None);
-        };
-        if pruning.pruner.watch().is_some() && attention.is_none() {
-            return Ok(None);
-        }
-        let mut choices = Vec::with_capacity(self.images.len());
-        for (image, visual) in self.images.iter().enumerate() {
-            let span = sequence.image(image);
-            let quota = quota(span.len(), pruning.keep);
-            let scores = pruning.pruner.score(
-                &Visual {
-                    image,
-                    tokens: span.len(),
-                    attention: attention.map(|a| a[image].as_slice()),
-                    seed: self.recipe.seed,
-                },
-                quota,
-            );
-            let kept = Kept::top(&scores, quota)?;
-            let original = kept
-                .indices()
-                .iter()
-                .map(|&k| token_of(sequence, span.start + k as usize));
-            let report = Pruned {
-                image,
-                of: visual.len(),
-                kept: original.collect(),
-                scores,
-            };
-            choices.push((image, kept, report));
-        }
-        Ok(Some(choices))
-    }
-
-    /// Drops rows from here on.
-    pub(crate) fn prune(&mut self, choices: &[(usize, Kept)]) -> Vec<u32> {
-        let positions = self.positions();
-        self.pruned = true;
-        let survivors = self.sequence.retain(choices, positions);
-        self.note_kept(choices.iter().map(|(_, kept)| kept.indices().len()).sum());
-        survivors
-    }
-
-    /// Remembers the smallest number of visual tokens that a pass ended with.
-    pub(crate) fn note_kept(&mut self, visual_tokens: usize) {
-        self.kept = self.kept.min(visual_tokens);
-    }
-
-    /// Marks a due pruning as done although nothing was dropped.
-    pub(crate) fn skip_pruning(&mut self) {
-        self.pruned = true;
-    }
-
-    pub(crate) fn positions(&self) -> Positions {
-        self.recipe
-            .pruning
-            .as_ref()
-            .map_or(Positions::Original, |p| p.positions)
-    }
-
-    /// The answer so far, as if it ended here.
-    pub fn outcome(&self) -> Outcome {
-        let end = self.stop.unwrap_or(self.recipe.gen_length);
-        let mut ids = self.canvas.ids()[..end].to_vec();
-        ids.extend_from_slice(&self.recipe.suffix);
-        Outcome {
-            ids,
-            response: end,
-            finish_reason: match self.stop {
-                Some(_) => FinishReason::Stop,
-                None => FinishReason::Length,
-            },
-            visual_tokens_seen: self.images.iter().map(|i| i.len()).sum(),
-            visual_tokens_kept: self.kept,
-            steps: self.step,
-        }
-    }
-}
-
-/// The index, among the tokens its image began with, of the visual token in `row`.
-fn token_of(sequence: &Sequence, row: usize) -> u32 {
-    match sequence.rows()[row].origin {
-        Origin::Visual { token, .. } => token,
-        Origin::Text(_) | Origin::Response(_) => 0,
     }
 }

@@ -1,13 +1,23 @@
 //! Denoising: an answer is unmasked block by block over several steps.
 
+mod absorb;
+mod cancel;
 mod canvas;
 mod denoiser;
+mod drift;
 mod options;
+mod outcome;
+mod policy;
+mod pruning;
 mod remask;
 mod schedule;
 mod step;
 
+pub(crate) use absorb::Seen;
+pub use cancel::Cancel;
 pub(crate) use canvas::Canvas;
-pub use denoiser::{Cancel, Denoiser, FinishReason, Outcome};
+pub use denoiser::Denoiser;
 pub use options::{Options, Recorded, Remasking};
+pub use outcome::{FinishReason, Outcome};
+pub use policy::{EntropyBound, Factor, Fixed, Klass, POLICIES, Policy, Prophet, Threshold};
 pub use step::{Commit, PhaseTimes, Step};

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::policy::Policy;
 use crate::error::{Error, Result};
+use crate::models::ModelCard;
 use crate::prune::{PruneSettings, Pruning};
 
 /// How masked positions are ranked for committing.
@@ -27,6 +29,12 @@ pub struct Options {
     pub steps: usize,
     /// Ranking of positions.
     pub remasking: Remasking,
+    /// How many candidates a step commits. Any but `fixed` lets a block go on until it has no masks.
+    pub policy: Policy,
+    /// Most forwards that the answer may take; a guided step takes two.
+    pub max_forwards: Option<usize>,
+    /// Finish as soon as an end token is committed and nothing before it is masked.
+    pub stop_at_end: bool,
     /// Gumbel temperature; 0 is greedy.
     pub temperature: f64,
     /// Classifier-free guidance; 0 is off.
@@ -50,6 +58,9 @@ impl Default for Options {
             block_length: 32,
             steps: 16,
             remasking: Remasking::LowConfidence,
+            policy: Policy::default(),
+            max_forwards: None,
+            stop_at_end: false,
             temperature: 0.0,
             cfg_scale: 0.0,
             stop: vec!["<|eot_id|>".into()],
@@ -79,6 +90,11 @@ pub(crate) struct Recipe {
     pub(crate) block_length: usize,
     pub(crate) steps_per_block: usize,
     pub(crate) remasking: Remasking,
+    pub(crate) policy: Policy,
+    pub(crate) max_forwards: Option<usize>,
+    /// Ids that end the answer early; empty when it is not to.
+    pub(crate) end: Vec<u32>,
+    pub(crate) forbidden: Vec<u32>,
     pub(crate) temperature: f64,
     pub(crate) cfg_scale: f64,
     pub(crate) stop: Vec<Vec<u32>>,
@@ -119,6 +135,7 @@ impl Options {
         if self.stop.iter().any(String::is_empty) {
             return Err(Error::request("stop", "a stop string is empty"));
         }
+        self.check_policy()?;
         self.pruning(layers).map(drop)
     }
 
@@ -131,11 +148,18 @@ impl Options {
     /// Checks everything and tokenises the stop strings and the suffix.
     pub(crate) fn build(
         &self,
-        mask: u32,
-        layers: usize,
+        card: &ModelCard,
         encode: impl Fn(&str) -> Result<Vec<u32>>,
     ) -> Result<Recipe> {
+        let layers = card.decoder.layers;
         self.check(layers)?;
+        if self.stop_at_end && card.end.is_empty() {
+            return Err(Error::request(
+                "stop-at-end",
+                "this model has no end token; name what ends an answer with stop",
+            ));
+        }
+        let mask = card.mask;
         let stop: Vec<Vec<u32>> = self.stop.iter().map(|s| encode(s)).collect::<Result<_>>()?;
         if stop.iter().any(Vec::is_empty) {
             return Err(Error::request("stop", "a stop string is empty"));
@@ -155,6 +179,14 @@ impl Options {
             block_length: self.block_length,
             steps_per_block: self.steps / (self.gen_length / self.block_length),
             remasking: self.remasking,
+            policy: self.policy,
+            max_forwards: self.max_forwards,
+            end: if self.stop_at_end {
+                card.end.clone()
+            } else {
+                Vec::new()
+            },
+            forbidden: card.forbidden.clone(),
             temperature: self.temperature,
             cfg_scale: self.cfg_scale,
             stop,
@@ -164,6 +196,45 @@ impl Options {
             recorded: self.recorded.clone(),
             mask,
         })
+    }
+
+    /// Steps that the answer takes at most, for progress bars: a policy other than `fixed` takes as
+    /// many as it needs, each of which commits a token.
+    pub fn most_steps(&self) -> usize {
+        let steps = if self.policy.keeps_schedule() {
+            self.steps
+        } else {
+            self.gen_length
+        };
+        let most = self.max_forwards.unwrap_or(usize::MAX);
+        steps.min(most / self.forwards_per_step())
+    }
+
+    /// A guided step runs two sequences.
+    fn forwards_per_step(&self) -> usize {
+        1 + usize::from(self.cfg_scale > 0.0)
+    }
+
+    fn check_policy(&self) -> Result<()> {
+        self.policy.check()?;
+        if !self.policy.keeps_schedule() && self.remasking != Remasking::LowConfidence {
+            return Err(Error::request(
+                "policy",
+                format!(
+                    "{} goes by the candidates' probabilities, expected remasking low-confidence; \
+                     use that, or the policy fixed",
+                    self.policy
+                ),
+            ));
+        }
+        let one_step = self.forwards_per_step();
+        match self.max_forwards {
+            Some(most) if most < one_step => Err(Error::request(
+                "max-forwards",
+                format!("expected at least {one_step}, what one step takes, got {most}"),
+            )),
+            _ => Ok(()),
+        }
     }
 }
 

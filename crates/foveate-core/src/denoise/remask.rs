@@ -1,4 +1,4 @@
-//! Which of the guesses are committed: the highest-ranked ones.
+//! How masked positions are ranked for committing.
 
 use foveate_kernels::{Guess, uniform};
 
@@ -11,17 +11,18 @@ pub(crate) struct Candidate {
     pub(crate) token: u32,
     /// What ranks it; also reported.
     pub(crate) confidence: f64,
+    /// What it was made of.
+    pub(crate) guess: Guess,
 }
 
-/// Ranks the guesses of `positions` and returns the `count` best in position order, and all of them.
-pub(crate) fn choose(
+/// The guesses of `positions` with what ranks them.
+pub(crate) fn candidates(
     recipe: &Recipe,
     step: usize,
     positions: &[u32],
     guesses: &[Guess],
-    count: usize,
-) -> (Vec<Candidate>, Vec<Candidate>) {
-    let all: Vec<Candidate> = positions
+) -> Vec<Candidate> {
+    positions
         .iter()
         .zip(guesses)
         .map(|(&position, guess)| Candidate {
@@ -31,18 +32,17 @@ pub(crate) fn choose(
                 Remasking::LowConfidence => guess.probability,
                 Remasking::Random => draw(recipe, step, position),
             },
+            guess: *guess,
         })
-        .collect();
-    let mut order: Vec<usize> = (0..all.len()).collect();
-    order.sort_by(|&a, &b| {
-        all[b]
-            .confidence
-            .total_cmp(&all[a].confidence)
-            .then(a.cmp(&b))
-    });
-    order.truncate(count);
-    order.sort_unstable();
-    (order.into_iter().map(|i| all[i]).collect(), all)
+        .collect()
+}
+
+/// Indices of `candidates`, the surest first; the earlier position among equals.
+pub(crate) fn surest_first(candidates: &[Candidate]) -> Vec<usize> {
+    let confidence = |i: usize| candidates[i].confidence;
+    let mut order: Vec<usize> = (0..candidates.len()).collect();
+    order.sort_by(|&a, &b| confidence(b).total_cmp(&confidence(a)).then(a.cmp(&b)));
+    order
 }
 
 /// The draw that ranks a position under random remasking.

@@ -13,6 +13,8 @@ pub struct Step {
     pub block: usize,
     /// Tokens that became final.
     pub commits: Vec<Commit>,
+    /// Positions that were committed and are masked again, with the token they lose.
+    pub revisions: Vec<Commit>,
     /// Every candidate of the step, committed or not.
     pub drafts: Vec<Commit>,
     /// Images that lost tokens in this step.

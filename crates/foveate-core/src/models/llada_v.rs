@@ -176,6 +176,7 @@ fn card(
             .into_iter()
             .flatten()
             .collect(),
+        end: [ids.eos, ids.eot].into_iter().flatten().collect(),
         max_rows: language.max_length,
         defaults,
     })

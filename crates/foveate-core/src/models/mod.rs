@@ -46,6 +46,8 @@ pub struct ModelCard {
     pub mask: u32,
     /// Ids that are never predicted.
     pub forbidden: Vec<u32>,
+    /// Ids that end an answer.
+    pub end: Vec<u32>,
     /// Longest sequence, in rows.
     pub max_rows: usize,
     /// Defaults of the checkpoint.

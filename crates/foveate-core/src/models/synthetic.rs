@@ -141,6 +141,7 @@ impl Synthetic {
             stored_vocabulary: decoder.vocabulary,
             mask,
             forbidden: vec![mask],
+            end: Vec::new(),
             max_rows: 1 << 20,
             defaults: GenerationDefaults {
                 stop: Some(Vec::new()),

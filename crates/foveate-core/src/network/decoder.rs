@@ -271,7 +271,7 @@ impl<B: Backend> Decoder<B> {
         Ok(guesses)
     }
 
-    /// Logits of rows that `mix` makes of the last ranked ones; for taps only.
+    /// Logits of rows that `mix` makes of the last ranked ones; ranking itself never stores them.
     pub(crate) fn logits(&mut self, backend: &mut B, mix: &RowMap) -> Result<Vec<f32>> {
         let mut rows = backend.buf(mix.rows(), self.shape.hidden)?;
         backend.combine(&self.n, mix, &mut rows, 0)?;

@@ -50,6 +50,8 @@ pub(crate) trait Network: Send {
         all: &RowMap,
         tap: &mut dyn Tap,
     ) -> Result<Vec<Guess>>;
+    /// Logits `[mix rows, vocabulary]` of rows that `mix` makes of the last ranked ones.
+    fn logits(&mut self, mix: &RowMap) -> Result<Vec<f32>>;
     /// Sizes.
     fn shape(&self) -> &DecoderShape;
     /// Name of the backend and of its kernels.
@@ -116,6 +118,10 @@ impl<B: Backend> Network for Transformer<B> {
             tap.take(Signal::Logits, self.decoder.logits(&mut self.backend, all)?);
         }
         Ok(guesses)
+    }
+
+    fn logits(&mut self, mix: &RowMap) -> Result<Vec<f32>> {
+        self.decoder.logits(&mut self.backend, mix)
     }
 
     fn shape(&self) -> &DecoderShape {

@@ -202,6 +202,28 @@ impl Pass {
         )
     }
 
+    /// Logits `[positions, vocabulary]` of the positions that `owner` may commit, after
+    /// [`Pass::rank`]. Only a few rows at a time are on the device.
+    pub(crate) fn logits(
+        &self,
+        denoisers: &[&mut Denoiser],
+        leaving: &Leaving,
+        owner: usize,
+        network: &mut dyn Network,
+    ) -> Result<Vec<f32>> {
+        const ROWS: usize = 8;
+        let wanted: Vec<(usize, u32)> = denoisers[owner]
+            .committable()
+            .into_iter()
+            .map(|position| (owner, position))
+            .collect();
+        let mut logits = Vec::new();
+        for rows in wanted.chunks(ROWS) {
+            logits.extend(network.logits(&self.mix(denoisers, leaving, rows))?);
+        }
+        Ok(logits)
+    }
+
     fn rows(&self) -> usize {
         self.lanes.iter().map(|l| l.sequence.rows().len()).sum()
     }

@@ -111,6 +111,7 @@ mod tests {
             step: 1,
             block: 1,
             commits: Vec::new(),
+            revisions: Vec::new(),
             drafts: Vec::new(),
             pruned,
             rows,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use foveate_core::{Method, Options, PruneSettings, Queries, Recorded, Remasking};
+use foveate_core::{Factor, Method, Options, Policy, PruneSettings, Queries, Recorded, Remasking};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
@@ -99,6 +99,8 @@ impl Manifest {
             "remasking",
             "stopping_criteria",
             "generation_suffix",
+            "prefix_refresh_interval",
+            "threshold",
         ];
         if let Some(unknown) = args
             .as_object()
@@ -127,6 +129,13 @@ impl Manifest {
             block_length: count("block_length", gen_length)?,
             steps: count("steps", 128)?,
             remasking,
+            policy: match args["threshold"].as_f64() {
+                // The hook calls its factor a threshold.
+                Some(factor) => Policy::Factor(Factor { factor }),
+                None => Policy::default(),
+            },
+            max_forwards: None,
+            stop_at_end: false,
             temperature: args["temperature"].as_f64().unwrap_or(0.0),
             cfg_scale: args["cfg_scale"].as_f64().unwrap_or(0.0),
             stop: stop.filter_map(|s| s.as_str().map(String::from)).collect(),

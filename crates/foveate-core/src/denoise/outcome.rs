@@ -1,0 +1,75 @@
+//! The answer so far: where it ends, and why.
+
+use super::Denoiser;
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FinishReason {
+    /// A stop string was found.
+    Stop,
+    /// The canvas is full, or its steps are spent.
+    Length,
+    /// An end token was committed and nothing before it is masked.
+    End,
+    /// As many forwards were run as the request allows.
+    MaxForwards,
+}
+
+/// A finished answer.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Ids before the stop, then the suffix.
+    pub ids: Vec<u32>,
+    /// How many of `ids` are the response.
+    pub response: usize,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+    /// Visual tokens the prompt began with.
+    pub visual_tokens_seen: usize,
+    /// Visual tokens still there at the end; the smallest pass counts for in-pass pruning.
+    pub visual_tokens_kept: usize,
+    /// Denoising steps run.
+    pub steps: usize,
+    /// Sequences that went through the decoder: one a step, two under guidance.
+    pub forwards: usize,
+}
+
+impl Denoiser {
+    /// The answer so far, as if it ended here.
+    pub fn outcome(&self) -> Outcome {
+        let length = self.recipe.gen_length;
+        let settled = self.end_position().unwrap_or(length);
+        let end = self.stop.unwrap_or(length).min(settled);
+        let mut ids = self.canvas.ids()[..end].to_vec();
+        ids.extend_from_slice(&self.recipe.suffix);
+        Outcome {
+            ids,
+            response: end,
+            finish_reason: match self.stop {
+                _ if self.exhausted => FinishReason::MaxForwards,
+                _ if settled < self.stop.unwrap_or(length) => FinishReason::End,
+                Some(_) => FinishReason::Stop,
+                None => FinishReason::Length,
+            },
+            visual_tokens_seen: self.images.iter().map(|i| i.len()).sum(),
+            visual_tokens_kept: self.kept,
+            steps: self.step,
+            forwards: self.step * self.forwards_per_step(),
+        }
+    }
+
+    /// Where the answer ends although its canvas goes on: at a committed end token with nothing masked
+    /// before it. Tokens of the current block may still be revised by a policy that does so.
+    pub(super) fn end_position(&self) -> Option<usize> {
+        let end = self.canvas.find_settled(&self.recipe.end)?;
+        let block = self.block * self.recipe.block_length;
+        let settled = !self.recipe.policy.may_revise()
+            || end < block
+            || self
+                .canvas
+                .masked(block + self.recipe.block_length)
+                .is_empty();
+        settled.then_some(end)
+    }
+}

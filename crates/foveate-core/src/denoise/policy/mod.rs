@@ -1,0 +1,225 @@
+//! Decoding policies: how many of a step's candidates are committed, and which.
+
+mod eb;
+mod factor;
+mod fixed;
+mod klass;
+mod parse;
+mod prophet;
+mod threshold;
+
+pub use eb::EntropyBound;
+pub use factor::Factor;
+pub use fixed::Fixed;
+pub use klass::Klass;
+pub use prophet::Prophet;
+pub use threshold::Threshold;
+
+use super::remask::Candidate;
+use crate::error::Result;
+
+/// A policy with its numbers. Written and parsed as `threshold=0.9`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Policy {
+    /// The schedule.
+    Fixed(Fixed),
+    /// Every candidate that is sure enough.
+    Threshold(Threshold),
+    /// More candidates, the surer they are together.
+    Factor(Factor),
+    /// As many candidates as an entropy budget allows.
+    EntropyBound(EntropyBound),
+    /// Candidates whose distribution stands still.
+    Klass(Klass),
+    /// Everything, once the answer is settled.
+    Prophet(Prophet),
+}
+
+/// Every policy with its published numbers: name, how it is written, the policy.
+pub const POLICIES: [(&str, &str, Policy); 6] = [
+    ("fixed", "fixed", Policy::Fixed(Fixed)),
+    (
+        "threshold",
+        "threshold=TAU",
+        Policy::Threshold(Threshold::PUBLISHED),
+    ),
+    ("factor", "factor=F", Policy::Factor(Factor::PUBLISHED)),
+    (
+        "eb",
+        "eb=GAMMA",
+        Policy::EntropyBound(EntropyBound::PUBLISHED),
+    ),
+    (
+        "klass",
+        "klass=EPSILON,STEPS,TAU",
+        Policy::Klass(Klass::PUBLISHED),
+    ),
+    (
+        "prophet",
+        "prophet=EARLY,MIDDLE,LATE",
+        Policy::Prophet(Prophet::PUBLISHED),
+    ),
+];
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::Fixed(Fixed)
+    }
+}
+
+impl Policy {
+    /// Whether a committed token may be masked again. None of these does.
+    pub fn may_revise(&self) -> bool {
+        false
+    }
+
+    /// Whether a block takes its share of the steps, or as many as it needs.
+    pub(crate) fn keeps_schedule(&self) -> bool {
+        matches!(self, Self::Fixed(_))
+    }
+
+    /// The divergence below which a distribution stands still, for a policy that looks at it.
+    pub(crate) fn drift_bound(&self) -> Option<f64> {
+        match self {
+            Self::Klass(klass) => Some(klass.divergence),
+            _ => None,
+        }
+    }
+
+    /// Checks the numbers.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self {
+            Self::Fixed(_) => Ok(()),
+            Self::Threshold(policy) => policy.check(),
+            Self::Factor(policy) => policy.check(),
+            Self::EntropyBound(policy) => policy.check(),
+            Self::Klass(policy) => policy.check(),
+            Self::Prophet(policy) => policy.check(),
+        }
+    }
+
+    /// What this step commits, as indices into the candidates.
+    pub(crate) fn choose(&self, view: &View<'_>) -> Vec<usize> {
+        match self {
+            Self::Fixed(policy) => policy.choose(view),
+            Self::Threshold(policy) => policy.choose(view),
+            Self::Factor(policy) => policy.choose(view),
+            Self::EntropyBound(policy) => policy.choose(view),
+            Self::Klass(policy) => policy.choose(view),
+            Self::Prophet(policy) => policy.choose(view),
+        }
+    }
+}
+
+/// What a policy goes by.
+pub(crate) struct View<'a> {
+    /// Candidates of the masked positions that may be committed, by position.
+    pub(crate) candidates: &'a [Candidate],
+    /// Indices of `candidates`, the surest first; the earlier position among equals.
+    pub(crate) order: &'a [usize],
+    /// Masked positions of the whole answer.
+    pub(crate) masked: usize,
+    /// Tokens that the schedule gives this step; at least 1 once it is spent.
+    pub(crate) scheduled: usize,
+    /// Steps of the block, this one included, over the steps that the schedule gives it.
+    pub(crate) progress: f64,
+    /// Per candidate, for how many steps in a row its distribution has stood still; empty unless
+    /// [`Policy::drift_bound`] asks for it.
+    pub(crate) still: &'a [usize],
+}
+
+impl View<'_> {
+    /// The `count` surest candidates, at least one.
+    pub(crate) fn surest(&self, count: usize) -> Vec<usize> {
+        let count = count.clamp(1, self.order.len().max(1));
+        self.order.iter().copied().take(count).collect()
+    }
+}
+
+/// A choice among a step's candidates. Rules choose; the denoiser commits.
+pub(crate) trait Rule {
+    /// Refuses numbers that mean nothing.
+    fn check(&self) -> Result<()>;
+    /// Indices into the candidates, in any order.
+    fn choose(&self, view: &View<'_>) -> Vec<usize>;
+}
+
+/// A probability that candidates are held against.
+fn share(name: &str, value: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(parse::refused(format!(
+            "{name}: expected a probability from 0 to 1, got {value}"
+        )))
+    }
+}
+
+/// A number that is neither negative nor infinite.
+fn amount(name: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value >= 0.0 {
+        Ok(())
+    } else {
+        Err(parse::refused(format!(
+            "{name}: expected a number from 0 on, got {value}"
+        )))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use foveate_kernels::Guess;
+
+    use super::{Candidate, Policy, View};
+
+    /// A step whose candidates have these probabilities, in position order.
+    pub(crate) struct Case {
+        pub(crate) guesses: Vec<Guess>,
+        pub(crate) masked: usize,
+        pub(crate) scheduled: usize,
+        pub(crate) progress: f64,
+        pub(crate) still: Vec<usize>,
+    }
+
+    impl Case {
+        pub(crate) fn of(probabilities: &[f64]) -> Self {
+            let guess = |&probability| Guess {
+                token: 1,
+                probability,
+                top: probability,
+                runner_up: (1.0 - probability) / 2.0,
+                entropy: 1.0 - probability,
+            };
+            Self {
+                guesses: probabilities.iter().map(guess).collect(),
+                masked: probabilities.len(),
+                scheduled: 1,
+                progress: 0.5,
+                still: vec![0; probabilities.len()],
+            }
+        }
+
+        /// The positions that `policy` commits.
+        pub(crate) fn committed(&self, policy: Policy) -> Vec<usize> {
+            let candidate = |(position, guess): (usize, &Guess)| Candidate {
+                position: position as u32,
+                token: guess.token,
+                confidence: guess.probability,
+                guess: *guess,
+            };
+            let candidates: Vec<Candidate> =
+                self.guesses.iter().enumerate().map(candidate).collect();
+            let order = crate::denoise::remask::surest_first(&candidates);
+            let mut chosen = policy.choose(&View {
+                candidates: &candidates,
+                order: &order,
+                masked: self.masked,
+                scheduled: self.scheduled,
+                progress: self.progress,
+                still: &self.still,
+            });
+            chosen.sort_unstable();
+            chosen
+        }
+    }
+}
