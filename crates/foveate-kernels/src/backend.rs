@@ -12,7 +12,7 @@ use crate::tensor::TensorView;
 /// except those with an `at`, which write into rows that exist.
 pub trait Backend: Send + 'static {
     /// Activations `[rows, width]`, with room for more rows than are in use.
-    type Buf: Send + Sync;
+    type Buf: Send + Sync + 'static;
     /// A linear's or table's parameters in the device's own layout and format.
     type Weight: Send;
     /// The tables of one step (spans, rotations, asks), made once and used by every layer.
@@ -60,14 +60,27 @@ pub trait Backend: Send + 'static {
         out: &mut Self::Buf,
         at: usize,
     ) -> Result<()>;
-    /// Copies row `rows.start + i` of `x` to row `slots[i]` of `out`; the other rows of `out` stay.
+    /// Puts row `from[i]` of `x` into row `to[i]` of `out`; the other rows of `out` stay.
     fn scatter(
         &mut self,
         x: &Self::Buf,
-        rows: Range<usize>,
-        slots: &[u32],
+        from: &[u32],
+        to: &[u32],
+        into: Into,
         out: &mut Self::Buf,
     ) -> Result<()>;
+    /// The `count` rows of `x` among `rows` that are least like their counterparts, row `to[i]` of `kept`
+    /// for the `i`th, ascending: lowest cosine similarity of the columns `columns`, accumulated in f64;
+    /// the lower row among equals.
+    fn least_alike(
+        &mut self,
+        x: &Self::Buf,
+        rows: Range<usize>,
+        kept: &Self::Buf,
+        to: &[u32],
+        columns: Range<usize>,
+        count: usize,
+    ) -> Result<Vec<u32>>;
     /// Normalises all rows of `x`, or the listed ones in that order.
     fn norm(
         &mut self,
@@ -148,7 +161,7 @@ pub enum Act {
     GeluErf,
 }
 
-/// Where a linear's result goes.
+/// Where a result goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Into {
     /// Replaces the output.
@@ -209,6 +222,35 @@ pub struct Span {
     pub queries: Range<usize>,
     /// Rows of `kv`, counted through all its buffers.
     pub keys: Range<usize>,
+}
+
+impl Plan {
+    /// The same for only these rows of `q`, ascending, which close ranks; keys stay.
+    #[must_use]
+    pub fn narrow(&self, rows: &[u32]) -> Self {
+        let inside = |range: &Range<usize>| {
+            let index = |bound: usize| rows.partition_point(|&r| (r as usize) < bound);
+            index(range.start)..index(range.end)
+        };
+        let spans = self.spans.iter().map(|span| Span {
+            queries: inside(&span.queries),
+            keys: span.keys.clone(),
+        });
+        let asks = self.asks.iter().map(|ask| Ask {
+            queries: inside(&ask.queries),
+            keys: ask.keys.clone(),
+            sum: ask.sum,
+        });
+        let rotation = self.rotation.as_ref().map(|rotation| Rotation {
+            queries: rows.iter().map(|&r| rotation.queries[r as usize]).collect(),
+            ..rotation.clone()
+        });
+        Self {
+            spans: spans.collect(),
+            rotation,
+            asks: asks.collect(),
+        }
+    }
 }
 
 /// Half-split rotary embedding (`NeoX`), with its own position per row.

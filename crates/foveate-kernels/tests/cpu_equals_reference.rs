@@ -213,27 +213,70 @@ fn attention_over_several_buffers_equals_the_reference() {
     check_attention(&attention);
 }
 
-fn scatter<B: Backend>(b: &mut B, slots: &[u32]) -> Result<Vec<f32>, foveate_kernels::Error> {
+fn scatter<B: Backend>(
+    b: &mut B,
+    from: &[u32],
+    to: &[u32],
+    into: Into,
+) -> Result<Vec<f32>, foveate_kernels::Error> {
     let x = upload(b, &random(6 * 5, 1), 5);
     let mut out = upload(b, &random(9 * 5, 2), 5);
-    b.scatter(&x, 2..2 + slots.len(), slots, &mut out)?;
+    b.scatter(&x, from, to, into, &mut out)?;
     Ok(common::download(b, &out, 9))
 }
 
 #[test]
 fn scattered_rows_land_in_their_slots_and_nowhere_else() {
-    let (x, before) = (random(6 * 5, 1), random(9 * 5, 2));
-    let mut want = before;
-    for (row, slot) in [(2, 8), (3, 0), (4, 5)] {
-        want[slot * 5..][..5].copy_from_slice(&x[row * 5..][..5]);
+    let (from, to) = ([2, 5, 2], [8, 0, 5]);
+    for into in [Into::Store, Into::Add] {
+        let (x, mut want) = (random(6 * 5, 1), random(9 * 5, 2));
+        for (row, slot) in from.iter().zip(&to) {
+            for column in 0..5 {
+                let slot = &mut want[slot * 5 + column];
+                let kept = if into == Into::Add { *slot } else { 0.0 };
+                *slot = kept + x[row * 5 + column];
+            }
+        }
+        let (from, to) = (from.map(|r| r as u32), to.map(|r| r as u32));
+        let mut reference = Reference::default();
+        assert_eq!(scatter(&mut reference, &from, &to, into).unwrap(), want);
+        assert_eq!(
+            scatter(&mut every_isa(2)[0], &from, &to, into).unwrap(),
+            want
+        );
     }
-    let slots = [8, 0, 5];
-    assert_eq!(scatter(&mut Reference::default(), &slots).unwrap(), want);
-    assert_eq!(scatter(&mut every_isa(2)[0], &slots).unwrap(), want);
-    for slots in [&[9][..], &[0, 1, 2, 3, 4]] {
-        assert!(scatter(&mut Reference::default(), slots).is_err());
-        assert!(scatter(&mut every_isa(2)[0], slots).is_err());
+    for (from, to) in [(&[0][..], &[9][..]), (&[6], &[0]), (&[0, 1], &[0])] {
+        assert!(scatter(&mut Reference::default(), from, to, Into::Store).is_err());
+        assert!(scatter(&mut every_isa(2)[0], from, to, Into::Store).is_err());
     }
+}
+
+fn least_alike<B: Backend>(b: &mut B, kept: &[f32], count: usize) -> Vec<u32> {
+    let x = upload(b, &random(7 * 6, 1), 6);
+    let kept = upload(b, kept, 6);
+    b.least_alike(&x, 1..6, &kept, &[5, 4, 3, 2, 1], 2..5, count)
+        .expect("a comparison")
+}
+
+#[test]
+fn the_least_alike_rows_are_found_by_their_columns_alone() {
+    let x = random(7 * 6, 1);
+    // Row `i` is compared with row `6 - i`: all alike but rows 2 and 5, row 5 the opposite.
+    let mut kept: Vec<f32> = (0..7)
+        .flat_map(|r| x[(6 - r) * 6..][..6].to_vec())
+        .collect();
+    kept[4 * 6 + 3] += 0.5;
+    kept[6 + 2..6 + 5].iter_mut().for_each(|v| *v = -*v);
+    // Columns outside the comparison do not count.
+    kept[3 * 6] = 100.0;
+    for count in [0, 1, 2] {
+        let want = &[5, 2][..count];
+        let mut want = want.to_vec();
+        want.sort_unstable();
+        assert_eq!(least_alike(&mut Reference::default(), &kept, count), want);
+        assert_eq!(least_alike(&mut every_isa(2)[0], &kept, count), want);
+    }
+    assert_eq!(least_alike(&mut Reference::default(), &kept, 9).len(), 5);
 }
 
 #[test]

@@ -252,7 +252,14 @@ fn every_operation_names_its_kernel() {
     assert_eq!(
         names,
         [
-            "embed", "combine", "scatter", "norm", "linear", "attend", "rank"
+            "embed",
+            "combine",
+            "scatter",
+            "least_alike",
+            "norm",
+            "linear",
+            "attend",
+            "rank"
         ]
     );
 }

@@ -44,6 +44,7 @@ use crate::backend::{
     Act, Backend, Guess, Heads, Into, KernelName, Layout, Memory, Norm, Plan, Rank, RowMap,
 };
 use crate::error::{Error, Result, same};
+use crate::reference::{lowest, similarity};
 use crate::tensor::TensorView;
 use finish::Finish;
 use gemm::Product;
@@ -117,6 +118,7 @@ impl Backend for Cpu {
             ("embed", "row copies".to_owned()),
             ("combine", format!("row sums, {threads} threads")),
             ("scatter", "row copies".to_owned()),
+            ("least_alike", "plain loops, f64".to_owned()),
             ("norm", format!("{tile} lanes, {threads} threads")),
             (
                 "linear",
@@ -191,11 +193,40 @@ impl Backend for Cpu {
     fn scatter(
         &mut self,
         x: &Rows,
-        rows: Range<usize>,
-        slots: &[u32],
+        from: &[u32],
+        to: &[u32],
+        into: Into,
         out: &mut Rows,
     ) -> Result<()> {
-        rows::scatter(x, rows, slots, out)
+        rows::scatter(x, from, to, into, out)
+    }
+
+    fn least_alike(
+        &mut self,
+        x: &Rows,
+        rows: Range<usize>,
+        kept: &Rows,
+        to: &[u32],
+        columns: Range<usize>,
+        count: usize,
+    ) -> Result<Vec<u32>> {
+        same("counterparts of compared rows", rows.len(), to.len())?;
+        same("width of compared rows", x.width, kept.width)?;
+        let last = to.iter().max().map_or(0, |r| *r as usize + 1);
+        if rows.end > x.rows || last > kept.rows || columns.end > x.width {
+            return Err(Error::shape(
+                "rows and columns compared",
+                format!("at most {}, {}, {}", x.rows, kept.rows, x.width),
+                format!("{}, {last}, {}", rows.end, columns.end),
+            ));
+        }
+        let first = rows.start as u32;
+        let pairs = rows.zip(to).map(|(row, &to)| {
+            let kept = &kept.row(to as usize)[columns.clone()];
+            similarity(&x.row(row)[columns.clone()], kept)
+        });
+        let least = lowest(&pairs.collect::<Vec<_>>(), count);
+        Ok(least.iter().map(|i| first + i).collect())
     }
 
     fn norm(

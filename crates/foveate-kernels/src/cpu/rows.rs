@@ -1,6 +1,5 @@
 //! Rows of activations, and the operations that go through them once: norm, embed, combine.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -9,7 +8,7 @@ use super::lines::{Held, LANES, reserve};
 use super::panels::Packed;
 use super::share::Share;
 use super::team::Team;
-use crate::backend::{Norm, NormKind, RowMap};
+use crate::backend::{Into, Norm, NormKind, RowMap};
 use crate::error::{Error, Result, same};
 
 /// Activations `[rows, width]` of [`Cpu`](super::Cpu).
@@ -118,20 +117,25 @@ pub(super) fn combine(
     Ok(())
 }
 
-pub(super) fn scatter(x: &Rows, rows: Range<usize>, slots: &[u32], out: &mut Rows) -> Result<()> {
+pub(super) fn scatter(
+    x: &Rows,
+    from: &[u32],
+    to: &[u32],
+    into: Into,
+    out: &mut Rows,
+) -> Result<()> {
     same("width of scattered rows", x.width, out.width)?;
-    same("slots of scattered rows", rows.len(), slots.len())?;
-    check_rows("slots of scattered rows", slots, out.rows)?;
-    if rows.end > x.rows {
-        return Err(Error::shape(
-            "rows scattered",
-            format!("at most {}", x.rows),
-            rows.end,
-        ));
-    }
-    for (row, &slot) in rows.zip(slots) {
-        let at = slot as usize * out.width;
-        out.data[at..at + out.width].copy_from_slice(x.row(row));
+    same("slots of scattered rows", from.len(), to.len())?;
+    check_rows("rows scattered", from, x.rows)?;
+    check_rows("slots of scattered rows", to, out.rows)?;
+    for (&from, &to) in from.iter().zip(to) {
+        let at = to as usize * out.width;
+        let slots = &mut out.data[at..at + x.width];
+        let row = x.row(from as usize);
+        match into {
+            Into::Store => slots.copy_from_slice(row),
+            Into::Add => slots.iter_mut().zip(row).for_each(|(slot, x)| *slot += x),
+        }
     }
     Ok(())
 }

@@ -168,3 +168,22 @@ mod tests {
         }
     }
 }
+
+/// Cosine similarity, each length at least 1e-8 (`torch.nn.functional.cosine_similarity`).
+pub(crate) fn similarity(a: &[f32], b: &[f32]) -> f64 {
+    let length = |x: &[f32]| dot(x, x).sqrt().max(1e-8);
+    dot(a, b) / (length(a) * length(b))
+}
+
+/// The indices of the `count` lowest values, ascending; the lower index among equals.
+pub(crate) fn lowest(values: &[f64], count: usize) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..values.len() as u32).collect();
+    order.sort_by(|&a, &b| {
+        values[a as usize]
+            .total_cmp(&values[b as usize])
+            .then(a.cmp(&b))
+    });
+    order.truncate(count);
+    order.sort_unstable();
+    order
+}

@@ -12,8 +12,8 @@ use crate::backend::{
 };
 use crate::error::{Error, Result, same};
 use crate::tensor::TensorView;
-pub(crate) use math::frequency;
 use math::{dot, gelu_erf, gelu_tanh, guess, normalise, report, rotate, softmax};
+pub(crate) use math::{frequency, lowest, similarity};
 
 /// Plain loops. Slow, obvious, and what every other backend is tested against.
 #[derive(Debug, Default)]
@@ -194,23 +194,58 @@ impl Backend for Reference {
     fn scatter(
         &mut self,
         x: &Rows,
-        rows: Range<usize>,
-        slots: &[u32],
+        from: &[u32],
+        to: &[u32],
+        into: Into,
         out: &mut Rows,
     ) -> Result<()> {
         same("width of scattered rows", x.width, out.width)?;
-        same("slots of scattered rows", rows.len(), slots.len())?;
-        for (row, &slot) in rows.zip(slots) {
-            if row >= x.rows || slot as usize >= out.rows {
+        same("slots of scattered rows", from.len(), to.len())?;
+        for (&from, &to) in from.iter().zip(to) {
+            if from as usize >= x.rows || to as usize >= out.rows {
                 return Err(Error::shape(
                     "a scattered row and its slot",
                     format!("below {} and {}", x.rows, out.rows),
-                    format!("{row} and {slot}"),
+                    format!("{from} and {to}"),
                 ));
             }
-            out.row_mut(slot as usize).copy_from_slice(x.row(row));
+            let row = out.row_mut(to as usize);
+            for (slot, value) in row.iter_mut().zip(x.row(from as usize)) {
+                *slot = match into {
+                    Into::Store => *value,
+                    Into::Add => *slot + value,
+                };
+            }
         }
         Ok(())
+    }
+
+    fn least_alike(
+        &mut self,
+        x: &Rows,
+        rows: Range<usize>,
+        kept: &Rows,
+        to: &[u32],
+        columns: Range<usize>,
+        count: usize,
+    ) -> Result<Vec<u32>> {
+        same("counterparts of compared rows", rows.len(), to.len())?;
+        same("width of compared rows", x.width, kept.width)?;
+        let last = to.iter().max().map_or(0, |r| *r as usize + 1);
+        if rows.end > x.rows || last > kept.rows || columns.end > x.width {
+            return Err(Error::shape(
+                "rows and columns compared",
+                format!("at most {}, {}, {}", x.rows, kept.rows, x.width),
+                format!("{}, {last}, {}", rows.end, columns.end),
+            ));
+        }
+        let first = rows.start as u32;
+        let pairs = rows.zip(to).map(|(row, &to)| {
+            let kept = &kept.row(to as usize)[columns.clone()];
+            similarity(&x.row(row)[columns.clone()], kept)
+        });
+        let least = lowest(&pairs.collect::<Vec<_>>(), count);
+        Ok(least.iter().map(|i| first + i).collect())
     }
 
     fn norm(
