@@ -14,7 +14,7 @@ use crate::models::{self, Family, ModelCard, Synthetic};
 use crate::network::{DecoderShape, Network, Source, VisionShape};
 use crate::pass::{Pass, split};
 use crate::prompt::{Message, PromptToken, ThinkMode};
-use crate::prune::Moment;
+use crate::prune::{Moment, Pruned};
 use crate::sequence::Origin;
 use crate::tap::{NoTap, Signal, Tap};
 use crate::tokenizer::{SpecialText, Tokenizer};
@@ -208,7 +208,7 @@ impl Engine {
         PhaseTimes::add(&mut times.prune, clock.elapsed());
 
         let clock = Instant::now();
-        let mut pass = Pass::new(denoisers, &active, network);
+        let mut pass = Pass::new(denoisers, &active, network)?;
         for (&owner, pruned) in active.iter().zip(early) {
             pass.accounts[owner].pruned = pruned;
         }
@@ -221,6 +221,7 @@ impl Engine {
 
         let owners = pass.owners();
         if owners.is_empty() {
+            pass.close(denoisers, network);
             return Ok(results);
         }
         let clock = Instant::now();
@@ -233,7 +234,7 @@ impl Engine {
         PhaseTimes::add(&mut times.head, clock.elapsed());
 
         let mut guesses = guesses.as_slice();
-        for owner in owners {
+        for &owner in &owners {
             let denoiser = &mut *denoisers[owner];
             let positions = denoiser.committable();
             let (mine, rest) = guesses.split_at(positions.len());
@@ -251,9 +252,11 @@ impl Engine {
             if prunes_after_step(due, denoiser.steps_run(), layers) {
                 let queries = still_masked(&before, &absorbed.commits);
                 let scores = pass.scores(owner, &queries);
-                account
-                    .pruned
-                    .extend(prune_now(denoiser, scores.as_deref())?);
+                let (survivors, pruned) = prune_now(denoiser, scores.as_deref())?;
+                account.pruned.extend(pruned);
+                if let Some(survivors) = survivors {
+                    pass.compact(owner, &survivors, network)?;
+                }
             }
             PhaseTimes::add(&mut times.prune, clock.elapsed());
             results[owner] = Progress::Stepped(Step {
@@ -265,8 +268,15 @@ impl Engine {
                 pruned: account.pruned,
                 rows: account.rows,
                 rows_computed: account.rows_computed,
+                cache_bytes: 0,
                 times,
             });
+        }
+        pass.close(denoisers, network);
+        for owner in owners {
+            if let Progress::Stepped(step) = &mut results[owner] {
+                step.cache_bytes = denoisers[owner].cache_bytes();
+            }
         }
         Ok(results)
     }
@@ -323,11 +333,11 @@ fn still_masked(before: &[u32], commits: &[Commit]) -> Vec<u32> {
     before.iter().copied().filter(|p| !committed(p)).collect()
 }
 
-fn prune_before_decoder(denoiser: &mut Denoiser) -> Result<Vec<crate::prune::Pruned>> {
+fn prune_before_decoder(denoiser: &mut Denoiser) -> Result<Vec<Pruned>> {
     if denoiser.pruning_due() != Some(Moment::BeforeDecoder) {
         return Ok(Vec::new());
     }
-    prune_now(denoiser, None)
+    Ok(prune_now(denoiser, None)?.1)
 }
 
 /// Whether a due moment is the end of the step just absorbed.
@@ -339,15 +349,15 @@ fn prunes_after_step(due: Option<Moment>, steps_run: usize, layers: usize) -> bo
     }
 }
 
+/// Prunes at the end of a step, or before one; returns the surviving rows, if any left, and the report.
 fn prune_now(
     denoiser: &mut Denoiser,
     scores: Option<&[Vec<f32>]>,
-) -> Result<Vec<crate::prune::Pruned>> {
+) -> Result<(Option<Vec<u32>>, Vec<Pruned>)> {
     let Some(chosen) = denoiser.choose_tokens(&denoiser.sequence, scores)? else {
         denoiser.skip_pruning();
-        return Ok(Vec::new());
+        return Ok((None, Vec::new()));
     };
     let (kept, reports) = split(chosen);
-    denoiser.prune(&kept);
-    Ok(reports)
+    Ok((Some(denoiser.prune(&kept)), reports))
 }

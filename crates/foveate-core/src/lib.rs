@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+mod cache;
 mod checkpoint;
 mod config;
 mod denoise;
@@ -19,6 +20,10 @@ mod template;
 mod tokenizer;
 mod visual;
 
+pub use cache::{
+    AttentionMask, CACHES, Cache, CacheMethod, CacheSettings, CacheView, Caching, DelayedKv,
+    DllmCache, FastDllm, Keep, Partial, Prefix, Reach, Work,
+};
 pub use checkpoint::{Checkpoint, EmbeddedFiles, Environment, TensorRef, is_repository, resolve};
 pub use config::{
     GenerationDefaults, Identity, LanguageConfig, LladaVConfig, MultimodalConfig, VisionConfig,

@@ -27,6 +27,10 @@ pub(crate) struct Absorbed {
 impl Denoiser {
     /// Commits what the policy chooses and advances.
     pub(crate) fn absorb(&mut self, seen: &Seen<'_>) -> Absorbed {
+        if let Some(cache) = &mut self.cache {
+            let canvas = &self.canvas;
+            cache.settle((0..self.recipe.gen_length).map(|p| !canvas.is_masked(p)));
+        }
         let all = candidates(&self.recipe, self.step, seen.positions, seen.guesses);
         let chosen = self.choose(&all, seen);
         for &i in &chosen {

@@ -8,6 +8,7 @@ use super::drift::Drift;
 use super::options::Recipe;
 use super::schedule::linear;
 use super::{Cancel, Canvas};
+use crate::cache::{CacheState, Work};
 use crate::sequence::{Origin, Sequence};
 use crate::visual::VisualTokens;
 
@@ -17,6 +18,7 @@ pub struct Denoiser {
     pub(crate) recipe: Arc<Recipe>,
     pub(crate) images: Vec<Arc<VisualTokens>>,
     pub(crate) sequence: Sequence,
+    pub(crate) cache: Option<CacheState>,
     pub(super) canvas: Canvas,
     pub(super) block: usize,
     pub(super) step_in_block: usize,
@@ -39,7 +41,9 @@ impl Denoiser {
         let suffix = recipe.suffix.iter().copied().map(Origin::Text);
         let sequence = Sequence::new(prompt.iter().copied().chain(response).chain(suffix));
         let kept = images.iter().map(|i| i.len()).sum();
+        let caching = recipe.caching.clone();
         Self {
+            cache: caching.map(|caching| CacheState::new(caching, recipe.gen_length)),
             canvas: Canvas::new(recipe.gen_length, recipe.mask),
             recipe: Arc::new(recipe),
             images,
@@ -170,6 +174,31 @@ impl Denoiser {
     /// Every masked position, later blocks included.
     pub(crate) fn masked(&self) -> Vec<u32> {
         self.canvas.masked(self.recipe.gen_length)
+    }
+
+    /// The rows that the next step computes.
+    pub(crate) fn work(&mut self) -> Work {
+        let read = self.committable();
+        // A pruner sees every row, whether it reads attention or drops rows between two layers.
+        let whole = self.pruning_due().is_some();
+        let Some(cache) = &mut self.cache else {
+            return Work::of(0..self.sequence.rows().len());
+        };
+        let response = self.sequence.response().start;
+        let block = response + self.block * self.recipe.block_length;
+        let read: Vec<u32> = read.iter().map(|p| p + response as u32).collect();
+        cache.work(
+            &self.sequence,
+            (self.step, self.step_in_block),
+            block..block + self.recipe.block_length,
+            &read,
+            whole,
+        )
+    }
+
+    /// Bytes that are kept between steps.
+    pub fn cache_bytes(&self) -> usize {
+        self.cache.as_ref().map_or(0, CacheState::bytes)
     }
 
     /// The input token of response position `position`.

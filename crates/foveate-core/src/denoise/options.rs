@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::policy::Policy;
+use crate::cache::{CacheSettings, Caching};
 use crate::error::{Error, Result};
 use crate::models::ModelCard;
 use crate::prune::{PruneSettings, Pruning};
@@ -47,6 +48,8 @@ pub struct Options {
     pub seed: u64,
     /// Visual-token pruning, or none.
     pub prune: Option<PruneSettings>,
+    /// What is kept between steps.
+    pub cache: CacheSettings,
     /// Draws recorded elsewhere instead of the seed's.
     pub recorded: Option<Arc<Recorded>>,
 }
@@ -67,6 +70,7 @@ impl Default for Options {
             generation_suffix: None,
             seed: 0,
             prune: None,
+            cache: CacheSettings::default(),
             recorded: None,
         }
     }
@@ -101,6 +105,7 @@ pub(crate) struct Recipe {
     pub(crate) suffix: Vec<u32>,
     pub(crate) seed: u64,
     pub(crate) pruning: Option<Pruning>,
+    pub(crate) caching: Option<Caching>,
     pub(crate) recorded: Option<Arc<Recorded>>,
     pub(crate) mask: u32,
 }
@@ -136,7 +141,8 @@ impl Options {
             return Err(Error::request("stop", "a stop string is empty"));
         }
         self.check_policy()?;
-        self.pruning(layers).map(drop)
+        let pruning = self.pruning(layers)?;
+        self.cache.build(pruning.as_ref()).map(drop)
     }
 
     /// The pruning settings, validated and completed.
@@ -174,7 +180,9 @@ impl Options {
                 "the mask token cannot be given as text",
             ));
         }
+        let pruning = self.pruning(layers)?;
         Ok(Recipe {
+            caching: self.cache.build(pruning.as_ref())?,
             gen_length: self.gen_length,
             block_length: self.block_length,
             steps_per_block: self.steps / (self.gen_length / self.block_length),
@@ -192,7 +200,7 @@ impl Options {
             stop,
             suffix,
             seed: self.seed,
-            pruning: self.pruning(layers)?,
+            pruning,
             recorded: self.recorded.clone(),
             mask,
         })

@@ -21,8 +21,10 @@ pub struct Step {
     pub pruned: Vec<Pruned>,
     /// Rows that entered the decoder for this request, guidance included.
     pub rows: usize,
-    /// Rows summed over the layers they went through.
+    /// Rows summed over the layers that computed them.
     pub rows_computed: usize,
+    /// Bytes that the request keeps for the next step.
+    pub cache_bytes: usize,
     /// Where the time went, over all requests of the call.
     pub times: PhaseTimes,
 }

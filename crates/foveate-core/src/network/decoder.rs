@@ -4,6 +4,7 @@ use foveate_kernels::{
     Act, Ask, Backend, Guess, Heads, Into, Layout, Norm, NormKind, Plan, Rank, RowMap,
 };
 
+use super::store::{Holding, Loan, Store, Visit, Widths};
 use super::{Source, read};
 use crate::error::{Error, Result};
 use crate::tap::{Signal, Tap};
@@ -41,39 +42,52 @@ pub(crate) struct DecoderNames {
     pub(crate) head: &'static str,
 }
 
-struct Layer<B: Backend> {
+pub(super) struct Layer<B: Backend> {
     input_norm: B::Buf,
     query: B::Weight,
     key_value: B::Weight,
-    output: B::Weight,
-    mlp_norm: B::Buf,
-    gate_up: B::Weight,
-    down: B::Weight,
+    pub(super) output: B::Weight,
+    pub(super) mlp_norm: B::Buf,
+    pub(super) gate_up: B::Weight,
+    pub(super) down: B::Weight,
+}
+
+/// The decoder's normalisation.
+pub(super) fn rms<Buf>(scale: &Buf, eps: f32) -> Norm<'_, Buf> {
+    Norm {
+        kind: NormKind::Rms,
+        scale,
+        shift: None,
+        eps,
+    }
 }
 
 /// The layers, the head and the step buffers, which are allocated once and reused.
 pub(crate) struct Decoder<B: Backend> {
-    shape: DecoderShape,
-    layers: Vec<Layer<B>>,
+    pub(super) shape: DecoderShape,
+    pub(super) layers: Vec<Layer<B>>,
     final_norm: B::Buf,
     head: B::Weight,
     /// Residual stream, `[rows, hidden]`.
-    x: B::Buf,
+    pub(super) x: B::Buf,
     /// Where a shorter residual stream is gathered.
-    y: B::Buf,
+    pub(super) y: B::Buf,
     /// Normalised rows, then attention output, `[rows, hidden]`.
-    n: B::Buf,
+    pub(super) n: B::Buf,
     /// Queries, `[rows, hidden]`.
     q: B::Buf,
     /// Keys and values `[rows, 2 · kv_heads · dim]` of the attention, then gated activations
     /// `[rows, mlp]` of the MLP: never needed at once, and the widest of all.
-    wide: B::Buf,
+    pub(super) wide: B::Buf,
     /// Attention mass, `[1, asked]`.
     mass: B::Buf,
     asked: usize,
     rows: usize,
+    tables: Plan,
     plan: Option<B::Plan>,
-    last_plan: Option<B::Plan>,
+    /// What the requests of this pass keep between steps.
+    pub(super) stores: Vec<Store<B>>,
+    pub(super) visits: Vec<Visit>,
 }
 
 impl<B: Backend> Decoder<B> {
@@ -132,8 +146,10 @@ impl<B: Backend> Decoder<B> {
             mass: backend.buf(1, 0)?,
             asked: 0,
             rows: 0,
+            tables: Plan::default(),
             plan: None,
-            last_plan: None,
+            stores: Vec::new(),
+            visits: Vec::new(),
             shape,
         })
     }
@@ -159,22 +175,57 @@ impl<B: Backend> Decoder<B> {
         Ok(&mut self.x)
     }
 
+    /// Takes the stores of a pass; those of an earlier pass that failed are dropped.
+    pub(crate) fn borrow(&mut self, backend: &mut B, loans: Vec<Loan>) -> Result<()> {
+        self.stores.clear();
+        self.visits.clear();
+        let widths = self.widths();
+        for loan in loans {
+            self.stores.push(Store::open(backend, loan, widths)?);
+        }
+        Ok(())
+    }
+
+    /// Gives the stores back, in the order they came.
+    pub(crate) fn give_back(&mut self) -> Vec<Holding> {
+        let widths = self.widths();
+        self.visits.clear();
+        self.stores.drain(..).map(|s| s.close(widths)).collect()
+    }
+
+    /// Drops every row of a borrowed store but these, in every layer.
+    pub(crate) fn compact(&mut self, backend: &mut B, store: usize, rows: &[u32]) -> Result<()> {
+        let widths = self.widths();
+        self.stores[store].retain(backend, rows, widths)
+    }
+
+    fn widths(&self) -> Widths {
+        Widths {
+            layers: self.shape.layers,
+            kv: 2 * self.shape.heads.kv_count * self.shape.heads.dim,
+            hidden: self.shape.hidden,
+        }
+    }
+
     /// Takes the attention tables for the layers that follow and clears the attention mass.
+    ///
+    /// The tables count keys through the packed rows and then through every borrowed store.
     pub(crate) fn attention(
         &mut self,
         backend: &mut B,
-        all: &Plan,
-        last: Option<&Plan>,
+        tables: Plan,
+        visits: Vec<Visit>,
     ) -> Result<()> {
-        self.plan = Some(backend.plan(all)?);
-        self.last_plan = last.map(|p| backend.plan(p)).transpose()?;
-        let asked = all.asks.iter().map(Ask::len).sum();
+        let asked = tables.asks.iter().map(Ask::len).sum();
         if asked == self.asked {
             backend.write(&vec![0.0; asked], &mut self.mass, 0)?;
         } else {
             self.mass = backend.buf(1, asked)?;
             self.asked = asked;
         }
+        self.plan = Some(backend.plan(&tables)?);
+        self.tables = tables;
+        self.visits = visits;
         Ok(())
     }
 
@@ -185,47 +236,34 @@ impl<B: Backend> Decoder<B> {
         Ok(mass)
     }
 
-    /// One pre-norm layer: attention, then gated MLP, each added to the stream. With `rows`, all rows
+    /// One pre-norm layer: attention, then gated MLP, each added to the stream. With `leaving`, all rows
     /// give keys and values but only these give queries and leave the layer.
-    pub(crate) fn layer(&mut self, backend: &mut B, i: usize, rows: Option<&[u32]>) -> Result<()> {
+    pub(crate) fn layer(
+        &mut self,
+        backend: &mut B,
+        i: usize,
+        leaving: Option<&[u32]>,
+    ) -> Result<()> {
+        if self.visits.iter().any(|v| v.outputs.is_some()) {
+            return self.layer_in_part(backend, i, leaving);
+        }
+        self.keys_and_values(backend, i)?;
+        for visit in &self.visits {
+            visit.keep(
+                backend,
+                &self.wide,
+                &mut self.stores[visit.store].layers[i].kv,
+            )?;
+        }
+        if let Some(rows) = leaving {
+            self.normalise(backend, i, rows)?;
+            self.retain(backend, rows)?;
+        }
+        self.attend(backend, i, leaving)?;
         let layer = &self.layers[i];
-        let DecoderShape {
-            heads,
-            norm_eps: eps,
-            ..
-        } = self.shape;
-        let norm = |scale| Norm {
-            kind: NormKind::Rms,
-            scale,
-            shift: None,
-            eps,
-        };
-        backend.norm(&self.x, None, &norm(&layer.input_norm), &mut self.n)?;
-        backend.reshape(&mut self.wide, 2 * heads.kv_count * heads.dim);
-        backend.linear(
-            &self.n,
-            &layer.key_value,
-            Act::None,
-            Into::Store,
-            &mut self.wide,
-        )?;
-        let plan = match rows {
-            None => self.plan.as_ref(),
-            Some(rows) => {
-                backend.norm(&self.x, Some(rows), &norm(&layer.input_norm), &mut self.n)?;
-                backend.resize(&mut self.y, rows.len())?;
-                backend.combine(&self.x, &RowMap::gather(rows), &mut self.y, 0)?;
-                std::mem::swap(&mut self.x, &mut self.y);
-                self.rows = rows.len();
-                self.last_plan.as_ref()
-            }
-        };
-        let plan = plan.ok_or_else(|| Error::request("layer", "attention tables come first"))?;
-        backend.linear(&self.n, &layer.query, Act::None, Into::Store, &mut self.q)?;
-        let probe = (self.asked > 0).then_some(&mut self.mass);
-        backend.attend(&self.q, &[&self.wide], &heads, plan, probe, &mut self.n)?;
         backend.linear(&self.n, &layer.output, Act::None, Into::Add, &mut self.x)?;
-        backend.norm(&self.x, None, &norm(&layer.mlp_norm), &mut self.n)?;
+        let norm = rms(&layer.mlp_norm, self.shape.norm_eps);
+        backend.norm(&self.x, None, &norm, &mut self.n)?;
         backend.reshape(&mut self.wide, self.shape.mlp);
         backend.linear(
             &self.n,
@@ -236,6 +274,41 @@ impl<B: Backend> Decoder<B> {
         )?;
         backend.linear(&self.wide, &layer.down, Act::None, Into::Add, &mut self.x)?;
         Ok(())
+    }
+
+    /// Normalises all rows and makes their keys and values.
+    pub(super) fn keys_and_values(&mut self, backend: &mut B, i: usize) -> Result<()> {
+        let width = self.widths().kv;
+        let layer = &self.layers[i];
+        let norm = rms(&layer.input_norm, self.shape.norm_eps);
+        backend.norm(&self.x, None, &norm, &mut self.n)?;
+        backend.reshape(&mut self.wide, width);
+        let weight = &layer.key_value;
+        Ok(backend.linear(&self.n, weight, Act::None, Into::Store, &mut self.wide)?)
+    }
+
+    /// Normalises only these rows, for their queries.
+    pub(super) fn normalise(&mut self, backend: &mut B, i: usize, rows: &[u32]) -> Result<()> {
+        let norm = rms(&self.layers[i].input_norm, self.shape.norm_eps);
+        Ok(backend.norm(&self.x, Some(rows), &norm, &mut self.n)?)
+    }
+
+    /// Attention of the normalised rows, which are the packed rows `rows` or all of them; the result
+    /// takes their place.
+    pub(super) fn attend(&mut self, backend: &mut B, i: usize, rows: Option<&[u32]>) -> Result<()> {
+        let narrow = match rows {
+            Some(rows) => Some(backend.plan(&self.tables.narrow(rows))?),
+            None => None,
+        };
+        let plan = narrow.as_ref().or(self.plan.as_ref());
+        let plan = plan.ok_or_else(|| Error::request("layer", "attention tables come first"))?;
+        let weight = &self.layers[i].query;
+        backend.linear(&self.n, weight, Act::None, Into::Store, &mut self.q)?;
+        let probe = (self.asked > 0).then_some(&mut self.mass);
+        let kept = self.stores.iter().map(|s| &s.layers[i].kv);
+        let kv: Vec<&B::Buf> = std::iter::once(&self.wide).chain(kept).collect();
+        let heads = &self.shape.heads;
+        Ok(backend.attend(&self.q, &kv, heads, plan, probe, &mut self.n)?)
     }
 
     /// Drops every row but these.
@@ -255,13 +328,7 @@ impl<B: Backend> Decoder<B> {
         rank: &Rank<'_>,
         tap: &mut dyn Tap,
     ) -> Result<Vec<Guess>> {
-        let eps = self.shape.norm_eps;
-        let norm = Norm {
-            kind: NormKind::Rms,
-            scale: &self.final_norm,
-            shift: None,
-            eps,
-        };
+        let norm = rms(&self.final_norm, self.shape.norm_eps);
         backend.norm(&self.x, None, &norm, &mut self.n)?;
         read(backend, &self.n, self.rows, Signal::Final, tap)?;
         backend.resize(&mut self.y, mix.rows())?;

@@ -2,6 +2,8 @@
 
 mod decoder;
 mod embedding;
+mod partial;
+mod store;
 mod vision;
 mod weights;
 
@@ -10,6 +12,7 @@ use foveate_kernels::{Backend, Guess, KernelName, Memory, Plan, Rank, RowMap};
 pub use decoder::DecoderShape;
 pub(crate) use decoder::{Decoder, DecoderNames};
 pub(crate) use embedding::Embedding;
+pub(crate) use store::{Holding, Loan, Outputs, Visit};
 pub use vision::VisionShape;
 pub(crate) use vision::{Vision, VisionNames};
 pub(crate) use weights::Source;
@@ -33,9 +36,15 @@ pub(crate) trait Network: Send {
     fn encode(&mut self, views: &Views, map: &RowMap, tap: &mut dyn Tap) -> Result<Vec<f32>>;
     /// Fills the residual stream with `rows` packed rows.
     fn begin(&mut self, rows: usize, inputs: &[Input<'_>], tap: &mut dyn Tap) -> Result<()>;
-    /// Takes the attention tables for the layers that follow and clears the attention mass; `last` is
-    /// for the layer that only some rows leave.
-    fn attention(&mut self, all: &Plan, last: Option<&Plan>) -> Result<()>;
+    /// Borrows what requests keep between steps, for one pass.
+    fn borrow(&mut self, loans: Vec<Loan>) -> Result<()>;
+    /// Gives it back, in the same order.
+    fn give_back(&mut self) -> Vec<Holding>;
+    /// Drops every row of borrowed store `store` but these.
+    fn compact(&mut self, store: usize, rows: &[u32]) -> Result<()>;
+    /// Takes the attention tables for the layers that follow and clears the attention mass. Keys count
+    /// through the packed rows and then through every borrowed store.
+    fn attention(&mut self, tables: Plan, visits: Vec<Visit>) -> Result<()>;
     /// Runs one layer (from 0). With `rows`, only these leave it, in this order.
     fn layer(&mut self, layer: usize, rows: Option<&[u32]>, tap: &mut dyn Tap) -> Result<()>;
     /// The attention mass since [`Network::attention`], one block per ask.
@@ -82,8 +91,20 @@ impl<B: Backend> Network for Transformer<B> {
         read(&mut self.backend, x, rows, Signal::Embeddings, tap)
     }
 
-    fn attention(&mut self, all: &Plan, last: Option<&Plan>) -> Result<()> {
-        self.decoder.attention(&mut self.backend, all, last)
+    fn borrow(&mut self, loans: Vec<Loan>) -> Result<()> {
+        self.decoder.borrow(&mut self.backend, loans)
+    }
+
+    fn give_back(&mut self) -> Vec<Holding> {
+        self.decoder.give_back()
+    }
+
+    fn compact(&mut self, store: usize, rows: &[u32]) -> Result<()> {
+        self.decoder.compact(&mut self.backend, store, rows)
+    }
+
+    fn attention(&mut self, tables: Plan, visits: Vec<Visit>) -> Result<()> {
+        self.decoder.attention(&mut self.backend, tables, visits)
     }
 
     fn layer(&mut self, layer: usize, rows: Option<&[u32]>, tap: &mut dyn Tap) -> Result<()> {

@@ -38,16 +38,20 @@ impl Pass {
                 rows.extend(span.map(|r| r as u32));
                 continue;
             }
-            let response = lane.sequence.response().start + span.start;
+            let response = lane.sequence.response().start;
+            let read = denoisers[lane.owner].committable();
+            let packed = |p: u32| lane.packed(response + p as usize);
             rows.extend(
-                denoisers[lane.owner]
-                    .committable()
-                    .iter()
-                    .map(|p| p + response as u32),
+                read.into_iter()
+                    .filter_map(packed)
+                    .map(|r| (span.start + r) as u32),
             );
+            if let Some(outputs) = lane.visit(span.start).and_then(|v| v.outputs) {
+                rows.extend(outputs.rows.map(|r| r as u32));
+            }
         }
         for watcher in self.active(layer) {
-            for ask in self.asks(watcher).iter().take(1) {
+            for (_, ask) in self.asks(watcher).iter().filter(|(image, _)| *image == 0) {
                 rows.extend(ask.queries.clone().map(|r| r as u32));
             }
         }
@@ -75,8 +79,10 @@ impl Pass {
                     continue;
                 };
                 let response = self.lanes[lane].sequence.response().start;
-                let row = self.span(lane).start + response + position as usize;
-                map.from.push(leaving.index(row));
+                let Some(row) = self.lanes[lane].packed(response + position as usize) else {
+                    continue;
+                };
+                map.from.push(leaving.index(self.span(lane).start + row));
                 map.weight
                     .push(if unconditional { -scale } else { 1.0 + scale });
             }
@@ -85,7 +91,7 @@ impl Pass {
         map
     }
 
-    /// The same for every row of every conditional lane; only valid when every row left.
+    /// The same for every computed row of every conditional lane; only valid when every row left.
     pub(super) fn mix_all(&self, denoisers: &[&mut Denoiser], leaving: &Leaving) -> RowMap {
         let mut map = RowMap {
             starts: vec![0],
@@ -95,7 +101,7 @@ impl Pass {
             let owner = self.lanes[lane].owner;
             let scale = denoisers[owner].recipe.cfg_scale as f32;
             let twin = self.lane(owner, true);
-            for r in 0..self.lanes[lane].sequence.rows().len() {
+            for r in 0..self.lanes[lane].rows.len() {
                 map.from.push(leaving.index(self.span(lane).start + r));
                 map.weight.push(1.0 + scale);
                 if let Some(twin) = twin {

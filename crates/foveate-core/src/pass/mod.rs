@@ -1,29 +1,23 @@
 //! One forward pass over the packed rows of several requests: lanes, attention tables, cuts.
 
+mod lane;
 mod leaving;
 mod watch;
 
 use std::ops::Range;
 
-use foveate_kernels::{Ask, Pick, Plan, Rank, Rotation, RowMap, Span};
+use foveate_kernels::{Pick, Plan, Rank, Rotation, RowMap};
 
 use crate::denoise::Denoiser;
 use crate::error::Result;
-use crate::network::{Input, Network};
+use crate::network::{Input, Network, Visit};
 use crate::prune::{Kept, Moment, Pruned};
-use crate::sequence::{Origin, Sequence};
+use crate::sequence::Origin;
 use crate::tap::{Signal, Tap};
 
+use lane::Lane;
 pub(crate) use leaving::Leaving;
 use watch::Watcher;
-
-/// The rows of one request in this pass; a guided request has two lanes.
-struct Lane {
-    owner: usize,
-    /// The second lane of a guided request: its whole prompt is masked.
-    unconditional: bool,
-    sequence: Sequence,
-}
 
 /// What one request loses at a layer's output.
 struct Cut {
@@ -50,29 +44,28 @@ pub(crate) struct Pass {
 }
 
 impl Pass {
-    /// Packs one lane per request of `owners`, two for a guided one.
+    /// Packs one lane per request of `owners`, two for a guided one, and borrows what they keep.
     pub(crate) fn new(
-        denoisers: &[&mut Denoiser],
+        denoisers: &mut [&mut Denoiser],
         owners: &[usize],
-        network: &dyn Network,
-    ) -> Self {
+        network: &mut dyn Network,
+    ) -> Result<Self> {
         let mut lanes = Vec::new();
+        let mut loans = Vec::new();
         let mut watchers = Vec::new();
         let accounts = denoisers.iter().map(|_| Account::default()).collect();
         for &owner in owners {
-            let denoiser = &denoisers[owner];
+            let denoiser = &mut *denoisers[owner];
             let guided = denoiser.recipe.cfg_scale > 0.0;
+            let work = denoiser.work();
             for unconditional in [false, true].into_iter().take(1 + usize::from(guided)) {
-                lanes.push(Lane {
-                    owner,
-                    unconditional,
-                    sequence: denoiser.sequence.clone(),
-                });
+                lanes.push(Lane::new(owner, unconditional, denoiser, &work, &mut loans));
             }
             if let Some(watch) = denoiser.watch() {
                 watchers.push(Watcher::new(owner, watch, denoiser.images.len()));
             }
         }
+        network.borrow(loans)?;
         let shape = network.shape();
         let mut pass = Self {
             lanes,
@@ -81,11 +74,36 @@ impl Pass {
             theta: shape.rope_theta,
             dim: shape.heads.dim,
         };
-        for lane in 0..pass.lanes.len() {
-            let owner = pass.lanes[lane].owner;
-            pass.accounts[owner].rows += pass.lanes[lane].sequence.rows().len();
+        for lane in &pass.lanes {
+            pass.accounts[lane.owner].rows += lane.rows.len();
         }
-        pass
+        Ok(pass)
+    }
+
+    /// Gives every request back what it lent.
+    pub(crate) fn close(self, denoisers: &mut [&mut Denoiser], network: &mut dyn Network) {
+        let mut holdings: Vec<_> = network.give_back().into_iter().map(Some).collect();
+        for lane in self.lanes {
+            let holding = lane.store.and_then(|store| holdings[store].take());
+            if let (Some(holding), Some(cache)) = (holding, &mut denoisers[lane.owner].cache) {
+                cache.holdings[usize::from(lane.unconditional)] = holding;
+            }
+        }
+    }
+
+    /// Drops rows from what `owner` keeps, as they left its sequence.
+    pub(crate) fn compact(
+        &self,
+        owner: usize,
+        survivors: &[u32],
+        network: &mut dyn Network,
+    ) -> Result<()> {
+        for lane in self.lanes.iter().filter(|l| l.owner == owner) {
+            if let Some(store) = lane.store {
+                network.compact(store, survivors)?;
+            }
+        }
+        Ok(())
     }
 
     /// Embeds all rows.
@@ -99,8 +117,8 @@ impl Pass {
         let mut inputs: Vec<Input<'_>> = Vec::new();
         for lane in &self.lanes {
             let denoiser = &*denoisers[lane.owner];
-            for row in lane.sequence.rows() {
-                let token = match row.origin {
+            for &row in &lane.rows {
+                let token = match lane.sequence.rows()[row as usize].origin {
                     Origin::Response(position) => denoiser.token(position),
                     _ if lane.unconditional => denoiser.mask(),
                     Origin::Text(id) => id,
@@ -144,19 +162,19 @@ impl Pass {
             }
             let active = self.active(layer);
             let key = Some((self.rows(), active.clone()));
-            if last || planned != key {
-                self.plan(network, &active, last.then_some(&leaving))?;
+            if planned != key {
+                self.plan(network, &active)?;
                 planned = key;
             }
             for lane in &self.lanes {
-                self.accounts[lane.owner].rows_computed += lane.sequence.rows().len();
+                self.accounts[lane.owner].rows_computed += lane.computed();
             }
             network.layer(layer, last.then_some(leaving.rows.as_slice()), tap)?;
             self.count_layer(&active);
             self.tap_attention(network, &active, layer, tap)?;
-            // Tables are replaced, and the mass with them, when the watchers change and before the last
-            // layer: the mass is read once, just before.
-            if last || layer + 2 == layers || self.active(layer + 1) != active {
+            // Tables are replaced, and the mass with them, when the watchers change: the mass is read once,
+            // just before.
+            if last || self.active(layer + 1) != active {
                 self.gather(network, &active)?;
                 planned = None;
             }
@@ -225,85 +243,59 @@ impl Pass {
     }
 
     fn rows(&self) -> usize {
-        self.lanes.iter().map(|l| l.sequence.rows().len()).sum()
+        self.lanes.iter().map(|l| l.rows.len()).sum()
     }
 
     /// Packed rows of lane `lane`.
     fn span(&self, lane: usize) -> Range<usize> {
         let start = self.lanes[..lane]
             .iter()
-            .map(|l| l.sequence.rows().len())
+            .map(|l| l.rows.len())
             .sum::<usize>();
-        start..start + self.lanes[lane].sequence.rows().len()
+        start..start + self.lanes[lane].rows.len()
     }
 
-    fn plan(
-        &self,
-        network: &mut dyn Network,
-        active: &[usize],
-        leaving: Option<&Leaving>,
-    ) -> Result<()> {
-        let positions: Vec<u32> = self
-            .lanes
-            .iter()
-            .flat_map(|l| l.sequence.rows().iter().map(|r| r.position))
+    /// Where the keys of lane `lane` begin: its packed rows, or its store behind all packed rows.
+    fn keys(&self, lane: usize) -> usize {
+        match self.lanes[lane].store {
+            None => self.span(lane).start,
+            Some(store) => {
+                let earlier = self.lanes.iter().filter(|l| l.store < Some(store));
+                let stored = earlier.filter(|l| l.store.is_some());
+                self.rows() + stored.map(|l| l.sequence.rows().len()).sum::<usize>()
+            }
+        }
+    }
+
+    fn plan(&self, network: &mut dyn Network, active: &[usize]) -> Result<()> {
+        let queries: Vec<u32> = self.lanes.iter().flat_map(Lane::positions).collect();
+        let mut stored: Vec<&Lane> = self.lanes.iter().filter(|l| l.store.is_some()).collect();
+        stored.sort_by_key(|l| l.store);
+        let behind = stored.iter().flat_map(|l| l.sequence.rows());
+        let keys = queries.iter().copied().chain(behind.map(|r| r.position));
+        let lanes = 0..self.lanes.len();
+        let spans = lanes.clone().flat_map(|l| {
+            let (queries, keys) = (self.span(l).start, self.keys(l));
+            self.lanes[l].spans(queries, keys)
+        });
+        let visits: Vec<Visit> = lanes
+            .filter_map(|l| self.lanes[l].visit(self.span(l).start))
             .collect();
-        let spans: Vec<Span> = (0..self.lanes.len())
-            .map(|l| Span {
-                queries: self.span(l),
-                keys: self.span(l),
-            })
-            .collect();
-        let asks: Vec<Ask> = active.iter().flat_map(|&w| self.asks(w)).collect();
-        let rotation = |queries: Vec<u32>| {
-            Some(Rotation {
+        let tables = Plan {
+            spans: spans.collect(),
+            rotation: Some(Rotation {
                 theta: self.theta,
                 dim: self.dim,
+                keys: keys.collect(),
                 queries,
-                keys: positions.clone(),
-            })
-        };
-        let all = Plan {
-            spans,
-            rotation: rotation(positions.clone()),
-            asks,
-        };
-        let Some(leaving) = leaving else {
-            return network.attention(&all, None);
-        };
-        let inside = |range: &Range<usize>| {
-            leaving
-                .rows
-                .partition_point(|&r| (r as usize) < range.start)
-                ..leaving.rows.partition_point(|&r| (r as usize) < range.end)
-        };
-        let last = Plan {
-            spans: all
-                .spans
+            }),
+            asks: active
                 .iter()
-                .map(|s| Span {
-                    queries: inside(&s.queries),
-                    keys: s.keys.clone(),
-                })
-                .collect(),
-            rotation: rotation(
-                leaving
-                    .rows
-                    .iter()
-                    .map(|&r| positions[r as usize])
-                    .collect(),
-            ),
-            asks: all
-                .asks
-                .iter()
-                .map(|a| Ask {
-                    queries: inside(&a.queries),
-                    keys: a.keys.clone(),
-                    sum: a.sum,
-                })
+                .flat_map(|&w| self.asks(w))
+                .map(|(_, ask)| ask)
                 .collect(),
         };
-        network.attention(&all, Some(&last))
+        network.attention(tables, visits)
     }
 
     fn lane(&self, owner: usize, unconditional: bool) -> Option<usize> {
@@ -343,17 +335,21 @@ impl Pass {
             return Ok(false);
         }
         let mut survivors: Vec<u32> = Vec::new();
-        for lane in 0..self.lanes.len() {
-            let span = self.span(lane);
-            let owner = self.lanes[lane].owner;
-            match cuts.iter().find(|c| c.owner == owner) {
-                Some(Cut { kept, .. }) => {
-                    let positions = denoisers[owner].positions();
-                    let rows = self.lanes[lane].sequence.clone().retain(kept, positions);
-                    survivors.extend(rows.iter().map(|r| r + span.start as u32));
+        let mut at = 0;
+        for lane in &mut self.lanes {
+            let first = at;
+            at += lane.rows.len() as u32;
+            let rows = match cuts.iter().find(|c| c.owner == lane.owner) {
+                Some(cut) => {
+                    let rows = lane.retain(&cut.kept, denoisers[lane.owner].positions());
+                    if let Some(store) = lane.store {
+                        network.compact(store, &rows)?;
+                    }
+                    rows
                 }
-                None => survivors.extend(span.map(|r| r as u32)),
-            }
+                None => (0..lane.rows.len() as u32).collect(),
+            };
+            survivors.extend(rows.iter().map(|r| r + first));
         }
         network.retain(&survivors)?;
         for Cut {
@@ -362,9 +358,6 @@ impl Pass {
             kept,
         } in cuts
         {
-            for lane in self.lanes.iter_mut().filter(|l| l.owner == owner) {
-                lane.sequence.retain(&kept, denoisers[owner].positions());
-            }
             if for_good {
                 denoisers[owner].prune(&kept);
             } else {
@@ -388,6 +381,12 @@ impl Pass {
             .filter(|&l| !gone(self.lanes[l].owner))
             .flat_map(|l| self.span(l).map(|r| r as u32))
             .collect();
+        for lane in self.lanes.iter().filter(|l| gone(l.owner)) {
+            // What a cancelled request kept is only half renewed: it is forgotten.
+            if let Some(store) = lane.store {
+                network.compact(store, &[])?;
+            }
+        }
         self.lanes.retain(|l| !gone(l.owner));
         self.watchers.retain(|w| !gone(w.owner));
         if rows.is_empty() {

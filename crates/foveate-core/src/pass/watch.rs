@@ -93,26 +93,38 @@ impl Pass {
         }
     }
 
-    /// One ask per image, on the conditional lane.
-    pub(super) fn asks(&self, watcher: usize) -> Vec<Ask> {
+    /// What a watcher asks of every image, on the conditional lane: one ask, or one for each part of the
+    /// queries that sees other keys.
+    pub(super) fn asks(&self, watcher: usize) -> Vec<(usize, Ask)> {
         let watcher = &self.watchers[watcher];
         let Some(lane) = self.lane(watcher.owner, false) else {
             return Vec::new();
         };
-        let base = self.span(lane).start;
-        let sequence = &self.lanes[lane].sequence;
-        let queries = watcher.query_rows(sequence);
-        let shift = |r: Range<usize>| base + r.start..base + r.end;
+        let (base, keys) = (self.span(lane).start, self.keys(lane));
+        let lane = &self.lanes[lane];
+        let wanted = watcher.query_rows(&lane.sequence);
+        let parts = lane.spans(base, keys).into_iter().filter_map(|span| {
+            let start = span.queries.start.max(base + wanted.start);
+            let end = span.queries.end.min(base + wanted.end);
+            (start < end).then_some(start..end)
+        });
+        let parts: Vec<Range<usize>> = parts.collect();
         let sum = match watcher.queries {
             Queries::Masked => Sum::PerRow,
             Queries::Response | Queries::All => Sum::OverRows,
         };
-        (0..watcher.mass.len())
-            .map(|image| Ask {
-                queries: shift(queries.clone()),
-                keys: shift(sequence.image(image)),
+        let ask = |image, queries: &Range<usize>| {
+            let tokens = lane.sequence.image(image);
+            let ask = Ask {
+                queries: queries.clone(),
+                keys: keys + tokens.start..keys + tokens.end,
                 sum,
-            })
+            };
+            (image, ask)
+        };
+        (0..watcher.mass.len())
+            .flat_map(|image| parts.iter().map(move |queries| (image, queries)))
+            .map(|(image, queries)| ask(image, queries))
             .collect()
     }
 
@@ -126,16 +138,11 @@ impl Pass {
         for &w in active {
             let asks = self.asks(w);
             let watcher = &mut self.watchers[w];
-            for (image, ask) in asks.iter().enumerate() {
-                watcher.rows = ask.queries.len();
-                let block = &mass[at..at + ask.len()];
+            let first = asks.iter().filter(|(image, _)| *image == 0);
+            watcher.rows = first.map(|(_, ask)| ask.queries.len()).sum();
+            for (image, ask) in asks {
+                add(&mut watcher.mass[image], &mass[at..at + ask.len()]);
                 at += ask.len();
-                let sum = &mut watcher.mass[image];
-                if sum.is_empty() {
-                    sum.extend_from_slice(block);
-                } else {
-                    sum.iter_mut().zip(block).for_each(|(s, b)| *s += b);
-                }
             }
         }
         Ok(())
@@ -148,29 +155,30 @@ impl Pass {
         layer: usize,
         tap: &mut dyn Tap,
     ) -> Result<()> {
-        let mut blocks = Vec::new();
+        let signal = |request, image| Signal::Attention {
+            layer: layer + 1,
+            request,
+            image,
+        };
+        let wants = |w: &Watcher, tap: &dyn Tap| {
+            (0..w.mass.len()).any(|image| tap.wants(signal(w.owner, image)))
+        };
+        if !active.iter().any(|&w| wants(&self.watchers[w], tap)) {
+            return Ok(());
+        }
+        let mass = network.mass()?;
         let mut at = 0;
         for &w in active {
-            let request = self.watchers[w].owner;
-            for (image, ask) in self.asks(w).iter().enumerate() {
-                let signal = Signal::Attention {
-                    layer: layer + 1,
-                    request,
-                    image,
-                };
-                if tap.wants(signal) {
-                    blocks.push((signal, w, image, at..at + ask.len()));
-                }
+            let mut sums = self.watchers[w].mass.clone();
+            for (image, ask) in self.asks(w) {
+                add(&mut sums[image], &mass[at..at + ask.len()]);
                 at += ask.len();
             }
-        }
-        if !blocks.is_empty() {
-            let mass = network.mass()?;
-            for (signal, watcher, image, range) in blocks {
-                let earlier = &self.watchers[watcher].mass[image];
-                let now = mass[range].iter().enumerate();
-                let sum = now.map(|(i, m)| m + earlier.get(i).copied().unwrap_or(0.0));
-                tap.take(signal, sum.collect());
+            for (image, sum) in sums.into_iter().enumerate() {
+                let signal = signal(self.watchers[w].owner, image);
+                if tap.wants(signal) {
+                    tap.take(signal, sum);
+                }
             }
         }
         Ok(())
@@ -180,5 +188,14 @@ impl Pass {
     pub(crate) fn scores(&self, owner: usize, still_masked: &[u32]) -> Option<Vec<Vec<f32>>> {
         let watcher = self.watchers.iter().find(|w| w.owner == owner)?;
         watcher.scores(still_masked)
+    }
+}
+
+/// Adds `more` to a sum that begins empty.
+fn add(sum: &mut Vec<f32>, more: &[f32]) {
+    if sum.is_empty() {
+        sum.extend_from_slice(more);
+    } else {
+        sum.iter_mut().zip(more).for_each(|(s, m)| *s += m);
     }
 }

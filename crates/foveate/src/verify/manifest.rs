@@ -3,9 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use foveate_core::{Factor, Method, Options, Policy, PruneSettings, Queries, Recorded, Remasking};
+use foveate_core::{
+    CacheMethod, CacheSettings, Factor, Method, Options, Policy, PruneSettings, Queries, Recorded,
+    Remasking,
+};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
+
+/// Similarities closer than this are ordered by float noise.
+const TIED: f32 = 1e-6;
 
 /// Settings and tensors of one case.
 pub(crate) struct Manifest {
@@ -40,11 +46,18 @@ impl Manifest {
             Some("llada-v") | None => {}
             Some(family) => return Some(format!("family {family} is not built yet")),
         }
-        let cached = |key: &str| !self.json[key].is_null();
-        if cached("cache") || cached("dllm_cache") {
-            return Some("caches are not built yet".into());
-        }
         None
+    }
+
+    /// The first step (from 0) in which float noise decides which rows dLLM-Cache refreshes.
+    pub(crate) fn tied_refresh(&self) -> Result<Option<usize>> {
+        if !self.has("dllm_refresh_gap") {
+            return Ok(None);
+        }
+        let (_, gaps) = self.floats("dllm_refresh_gap")?;
+        let (_, steps) = self.integers("dllm_refresh_step_layer")?;
+        let tied = gaps.iter().position(|gap| *gap < TIED);
+        Ok(tied.and_then(|row| steps.get(2 * row)).map(|s| *s as usize))
     }
 
     /// Whether only pixels are compared.
@@ -142,6 +155,7 @@ impl Manifest {
             generation_suffix: args["generation_suffix"].as_str().map(String::from),
             seed: 0,
             prune: self.pruning()?,
+            cache: self.cache()?,
             recorded: self.recorded()?.map(std::sync::Arc::new),
         })
     }
@@ -174,6 +188,38 @@ impl Manifest {
                 Ok(Some(settings))
             }
             other => bail!("pruning.method: {other:?} is not known"),
+        }
+    }
+
+    fn cache(&self) -> Result<CacheSettings> {
+        let args = &self.json["generate_args"];
+        let count = |of: &Value, key: &str| -> Result<Option<usize>> {
+            match &of[key] {
+                Value::Null => Ok(None),
+                value => Ok(Some(
+                    value
+                        .as_u64()
+                        .with_context(|| format!("{key}: not a count"))?
+                        as usize,
+                )),
+            }
+        };
+        match self.text("cache") {
+            None => Ok(CacheSettings::default()),
+            Some("fast") => Ok(CacheSettings {
+                refresh: count(args, "prefix_refresh_interval")?,
+                ..CacheSettings::new(CacheMethod::FastDllm)
+            }),
+            Some("dllm") => {
+                let hook = &self.json["dllm_cache"];
+                Ok(CacheSettings {
+                    refresh: count(hook, "prompt_interval_steps")?,
+                    response_refresh: count(hook, "gen_interval_steps")?,
+                    share: hook["transfer_ratio"].as_f64(),
+                    ..CacheSettings::new(CacheMethod::DllmCache)
+                })
+            }
+            Some(other) => bail!("cache: {other} is not known"),
         }
     }
 

@@ -155,7 +155,15 @@ impl Replay<'_> {
         let [steps, length] = shape[..] else {
             bail!("step_ids: expected two axes")
         };
+        let tied = self.manifest.tied_refresh()?;
         for s in 0..steps {
+            if tied == Some(s) {
+                report.deliberate(format!(
+                    "from step {} on float noise decides which rows the reference refreshes",
+                    s + 1
+                ));
+                return Ok(());
+            }
             self.listen(s);
             let rows = denoiser.rows();
             let masked: Vec<usize> = (0..length)

@@ -1,0 +1,30 @@
+//! dKV-Cache: a token is cached one step after it was decoded.
+
+use super::{Cache, CacheView, Work};
+
+/// Delayed caching: rows of committed tokens are kept, but not before they were computed with their token.
+///
+/// *Computes* all rows in the first two steps of a block and every `refresh` steps, else the masked rows
+/// and those committed in the last step · *Source* arXiv 2505.15781, dKV-Cache-Decode.
+#[derive(Clone, Copy, Debug)]
+pub struct DelayedKv {
+    pub(super) refresh: usize,
+}
+
+impl Cache for DelayedKv {
+    fn work(&self, view: &CacheView<'_>) -> Work {
+        if view.step_in_block < 2 || view.step_in_block.is_multiple_of(self.refresh) {
+            return view.all();
+        }
+        let open = |r: &usize| !view.settled[r - view.response.start];
+        Work {
+            rows: view
+                .response
+                .clone()
+                .filter(open)
+                .map(|r| r as u32)
+                .collect(),
+            partial: None,
+        }
+    }
+}

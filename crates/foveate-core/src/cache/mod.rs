@@ -1,0 +1,107 @@
+//! Caches: a strategy says which rows a denoising step computes; all others are read from the step that
+//! computed them last. The base owns the memory, forced refreshes, compaction and accounting.
+
+mod dkv;
+mod dllm;
+mod fast_dllm;
+mod prefix;
+mod settings;
+mod state;
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+pub use dkv::DelayedKv;
+pub use dllm::DllmCache;
+pub use fast_dllm::{FastDllm, Reach};
+pub use prefix::Prefix;
+pub use settings::{CACHES, CacheMethod, CacheSettings, Caching};
+pub(crate) use state::CacheState;
+
+/// Who may attend to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttentionMask {
+    /// Everybody to everybody.
+    Full,
+    /// The prompt only to itself, the response to everything (Prefix-DLM).
+    Prefix,
+}
+
+/// What is kept of every row and layer besides its key and value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing.
+    KeysAndValues,
+    /// What attention and MLP added to the residual stream.
+    Outputs,
+}
+
+/// What the next step computes of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Work {
+    /// Rows of the sequence that enter the decoder, ascending.
+    pub rows: Vec<u32>,
+    /// Some of them may be refreshed in part only.
+    pub partial: Option<Partial>,
+}
+
+/// Rows of which only those are computed, layer by layer, whose value changed most.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Partial {
+    /// Rows of the sequence.
+    pub rows: Range<usize>,
+    /// How many of them are computed in each layer.
+    pub count: usize,
+}
+
+/// What a strategy sees of a request before a step.
+#[derive(Clone, Debug)]
+pub struct CacheView<'a> {
+    /// Steps run since the answer began, over all blocks.
+    pub step: usize,
+    /// Steps run in this block.
+    pub step_in_block: usize,
+    /// Rows of this block in the sequence.
+    pub block: Range<usize>,
+    /// Rows of the response in the sequence; the prompt is before, a suffix behind.
+    pub response: Range<usize>,
+    /// Rows of the sequence.
+    pub rows: usize,
+    /// Per response position, whether its token was committed before the last step: its row has been
+    /// computed with that token.
+    pub settled: &'a [bool],
+}
+
+impl CacheView<'_> {
+    /// A refresh: every row.
+    pub fn all(&self) -> Work {
+        Work::of(0..self.rows)
+    }
+}
+
+impl Work {
+    /// Exactly the rows of a range.
+    pub fn of(rows: Range<usize>) -> Self {
+        Self {
+            rows: rows.map(|r| r as u32).collect(),
+            partial: None,
+        }
+    }
+}
+
+/// A choice of rows to compute. Strategies choose; the pass acts.
+pub trait Cache: Debug + Send + Sync {
+    /// Who attends to whom under this cache.
+    fn mask(&self) -> AttentionMask {
+        AttentionMask::Full
+    }
+
+    /// What it needs besides keys and values.
+    fn keep(&self) -> Keep {
+        Keep::KeysAndValues
+    }
+
+    /// What the next step computes. The base computes everything when nothing is cached yet and when
+    /// a pruner reads the attention of the step; it adds the rows that guesses are read from.
+    fn work(&self, view: &CacheView<'_>) -> Work;
+}

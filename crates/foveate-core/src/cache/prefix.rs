@@ -1,0 +1,20 @@
+//! Prefix-DLM: the prompt is computed once and never sees the answer.
+
+use super::{AttentionMask, Cache, CacheView, Work};
+
+/// The prompt's keys and values, computed in the first step, in which it attends to itself only.
+///
+/// *Computes* the response and what follows it · *Exact* for this attention mask: a step has the bits of
+/// a full recompute under it · *Source* `LaViDa`, `generate` with `prefix_lm` (arXiv 2505.16839).
+#[derive(Clone, Copy, Debug)]
+pub struct Prefix;
+
+impl Cache for Prefix {
+    fn mask(&self) -> AttentionMask {
+        AttentionMask::Prefix
+    }
+
+    fn work(&self, view: &CacheView<'_>) -> Work {
+        Work::of(view.response.start..view.rows)
+    }
+}

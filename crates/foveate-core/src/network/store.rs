@@ -1,0 +1,165 @@
+//! What a request keeps in the network between steps: rows of keys and values for every layer.
+
+use std::any::Any;
+use std::ops::Range;
+use std::sync::Arc;
+
+use foveate_kernels::{Backend, Into, RowMap};
+
+use crate::error::Result;
+
+/// A [`Store`] of whichever backend made it. A copy shares the memory until one of the two is used.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Holding {
+    store: Option<Arc<dyn Any + Send + Sync>>,
+    bytes: usize,
+}
+
+impl Holding {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.store.is_none()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// What a pass wants to borrow for one lane.
+#[derive(Debug)]
+pub(crate) struct Loan {
+    pub(crate) holding: Holding,
+    /// Rows of the lane's sequence.
+    pub(crate) rows: usize,
+    /// Rows at its end of which outputs are kept besides keys and values.
+    pub(crate) outputs: usize,
+}
+
+/// The packed rows of one lane, which read a borrowed store and renew it.
+#[derive(Clone, Debug)]
+pub(crate) struct Visit {
+    /// Index among the borrowed stores.
+    pub(crate) store: usize,
+    /// Packed rows.
+    pub(crate) rows: Range<usize>,
+    /// The store's row of each.
+    pub(crate) slots: Vec<u32>,
+    /// The last of the rows, if their outputs are kept.
+    pub(crate) outputs: Option<Outputs>,
+}
+
+/// Packed rows whose outputs are kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Outputs {
+    pub(crate) rows: Range<usize>,
+    /// How many of them each layer computes: all, or those least like what is kept.
+    pub(crate) count: usize,
+}
+
+impl Visit {
+    /// Keeps keys and values of all its rows.
+    pub(super) fn keep<B: Backend>(
+        &self,
+        backend: &mut B,
+        kv: &B::Buf,
+        kept: &mut B::Buf,
+    ) -> Result<()> {
+        let from: Vec<u32> = self.rows.clone().map(|r| r as u32).collect();
+        Ok(backend.scatter(kv, &from, &self.slots, Into::Store, kept)?)
+    }
+
+    /// The store's row of packed row `row`.
+    pub(super) fn slot(&self, row: u32) -> u32 {
+        self.slots[row as usize - self.rows.start]
+    }
+}
+
+/// One row per row of the sequence, in every layer.
+pub(crate) struct Store<B: Backend> {
+    pub(crate) layers: Vec<Kept<B>>,
+    rows: usize,
+    /// Rows of outputs, the last of the sequence.
+    outputs: usize,
+}
+
+/// One layer of a [`Store`].
+pub(crate) struct Kept<B: Backend> {
+    /// Keys before rotation, then values, `[rows, 2 · kv_heads · dim]`.
+    pub(crate) kv: B::Buf,
+    /// What attention and MLP added to the residual stream, each `[outputs, hidden]`.
+    pub(crate) outputs: [B::Buf; 2],
+}
+
+/// Widths of a store's rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Widths {
+    pub(crate) layers: usize,
+    pub(crate) kv: usize,
+    pub(crate) hidden: usize,
+}
+
+impl<B: Backend> Store<B> {
+    /// The store of a loan, or zeros for all its rows.
+    pub(crate) fn open(backend: &mut B, loan: Loan, widths: Widths) -> Result<Self> {
+        let shared = loan.holding.store.and_then(|s| s.downcast::<Self>().ok());
+        match shared.map(Arc::try_unwrap) {
+            Some(Ok(store)) => Ok(store),
+            Some(Err(shared)) => shared.copy(backend, widths),
+            None => Self::new(backend, loan.rows, loan.outputs, widths),
+        }
+    }
+
+    fn new(backend: &B, rows: usize, outputs: usize, widths: Widths) -> Result<Self> {
+        let layer = |_| {
+            let output = || backend.buf(outputs, widths.hidden);
+            Ok(Kept {
+                kv: backend.buf(rows, widths.kv)?,
+                outputs: [output()?, output()?],
+            })
+        };
+        let layers = (0..widths.layers).map(layer).collect::<Result<_>>()?;
+        Ok(Self {
+            layers,
+            rows,
+            outputs,
+        })
+    }
+
+    fn copy(&self, backend: &mut B, widths: Widths) -> Result<Self> {
+        let mut new = Self::new(backend, self.rows, self.outputs, widths)?;
+        let (rows, outputs) = (RowMap::identity(self.rows), RowMap::identity(self.outputs));
+        for (from, to) in self.layers.iter().zip(&mut new.layers) {
+            backend.combine(&from.kv, &rows, &mut to.kv, 0)?;
+            for (from, to) in from.outputs.iter().zip(&mut to.outputs) {
+                backend.combine(from, &outputs, to, 0)?;
+            }
+        }
+        Ok(new)
+    }
+
+    /// Where the outputs of the store's row `slot` are kept.
+    pub(crate) fn output(&self, slot: u32) -> u32 {
+        slot - (self.rows - self.outputs) as u32
+    }
+
+    /// Drops every row but these; the memory of the others is given back. Rows with outputs stay.
+    pub(crate) fn retain(&mut self, backend: &mut B, rows: &[u32], widths: Widths) -> Result<()> {
+        let map = RowMap::gather(rows);
+        for kept in &mut self.layers {
+            let mut less = backend.buf(rows.len(), widths.kv)?;
+            backend.combine(&kept.kv, &map, &mut less, 0)?;
+            kept.kv = less;
+        }
+        self.rows = rows.len();
+        Ok(())
+    }
+
+    /// Back to whoever lent it.
+    pub(crate) fn close(self, widths: Widths) -> Holding {
+        let layer = self.rows * widths.kv + 2 * self.outputs * widths.hidden;
+        Holding {
+            bytes: self.layers.len() * layer * size_of::<f32>(),
+            store: Some(Arc::new(self)),
+        }
+    }
+}

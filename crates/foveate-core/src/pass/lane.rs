@@ -1,0 +1,129 @@
+//! The rows of one request in a pass.
+
+use std::ops::Range;
+
+use foveate_kernels::Span;
+
+use crate::cache::{AttentionMask, Keep, Partial, Work};
+use crate::denoise::Denoiser;
+use crate::network::{Loan, Outputs, Visit};
+use crate::prune::{Kept, Positions};
+use crate::sequence::Sequence;
+
+/// One sequence of a request; a guided request has two.
+pub(super) struct Lane {
+    pub(super) owner: usize,
+    /// The second lane of a guided request: its whole prompt is masked.
+    pub(super) unconditional: bool,
+    pub(super) sequence: Sequence,
+    /// Rows of the sequence that this pass computes, ascending.
+    pub(super) rows: Vec<u32>,
+    /// Which borrowed store holds the keys and values of all rows; without one, all rows are computed.
+    pub(super) store: Option<usize>,
+    partial: Option<Partial>,
+    keep: Keep,
+    mask: AttentionMask,
+}
+
+impl Lane {
+    /// Takes what the request keeps and adds it to the loans.
+    pub(super) fn new(
+        owner: usize,
+        unconditional: bool,
+        denoiser: &mut Denoiser,
+        work: &Work,
+        loans: &mut Vec<Loan>,
+    ) -> Self {
+        let sequence = denoiser.sequence.clone();
+        let mut lane = Self {
+            owner,
+            unconditional,
+            rows: work.rows.clone(),
+            partial: work.partial.clone(),
+            store: None,
+            keep: Keep::KeysAndValues,
+            mask: AttentionMask::Full,
+            sequence,
+        };
+        if let Some(cache) = &mut denoiser.cache {
+            let strategy = &cache.caching.strategy;
+            (lane.keep, lane.mask) = (strategy.keep(), strategy.mask());
+            lane.store = Some(loans.len());
+            loans.push(Loan {
+                holding: std::mem::take(&mut cache.holdings[usize::from(unconditional)]),
+                rows: lane.sequence.rows().len(),
+                outputs: lane.answer().map_or(0, |rows| rows.len()),
+            });
+        }
+        lane
+    }
+
+    /// Rows of the sequence whose outputs are kept: the response and what follows it.
+    fn answer(&self) -> Option<Range<usize>> {
+        let rows = self.sequence.response().start..self.sequence.rows().len();
+        (self.keep == Keep::Outputs).then_some(rows)
+    }
+
+    /// Rows that one layer computes.
+    pub(super) fn computed(&self) -> usize {
+        let reused = self.partial.as_ref().map_or(0, |p| p.rows.len() - p.count);
+        self.rows.len() - reused
+    }
+
+    /// Where row `row` of the sequence is among the computed ones.
+    pub(super) fn packed(&self, row: usize) -> Option<usize> {
+        self.rows.binary_search(&(row as u32)).ok()
+    }
+
+    /// Rotary positions of the computed rows.
+    pub(super) fn positions(&self) -> impl Iterator<Item = u32> {
+        let rows = self.sequence.rows();
+        self.rows.iter().map(|&r| rows[r as usize].position)
+    }
+
+    /// Who attends to whom, for computed rows from `queries` on and keys from `keys` on.
+    pub(super) fn spans(&self, queries: usize, keys: usize) -> Vec<Span> {
+        let all = keys..keys + self.sequence.rows().len();
+        let split = match self.mask {
+            AttentionMask::Full => 0,
+            AttentionMask::Prefix => self.sequence.response().start,
+        };
+        let before = self.rows.partition_point(|&r| (r as usize) < split);
+        let prompt = Span {
+            queries: queries..queries + before,
+            keys: keys..keys + split,
+        };
+        let rest = Span {
+            queries: queries + before..queries + self.rows.len(),
+            keys: all,
+        };
+        [prompt, rest]
+            .into_iter()
+            .filter(|s| !s.queries.is_empty())
+            .collect()
+    }
+
+    /// How this pass renews the store; the lane's packed rows begin at `start`.
+    pub(super) fn visit(&self, start: usize) -> Option<Visit> {
+        let outputs = self.answer().map(|answer| {
+            let first = start + self.rows.partition_point(|&r| (r as usize) < answer.start);
+            let rows = first..start + self.rows.len();
+            let count = self.partial.as_ref().map_or(rows.len(), |p| p.count);
+            Outputs { rows, count }
+        });
+        Some(Visit {
+            store: self.store?,
+            rows: start..start + self.rows.len(),
+            slots: self.rows.clone(),
+            outputs,
+        })
+    }
+
+    /// Drops visual rows; returns the survivors. Only passes that compute every row do that.
+    pub(super) fn retain(&mut self, kept: &[(usize, Kept)], positions: Positions) -> Vec<u32> {
+        debug_assert_eq!(self.rows.len(), self.sequence.rows().len());
+        let survivors = self.sequence.retain(kept, positions);
+        self.rows = (0..survivors.len() as u32).collect();
+        survivors
+    }
+}
