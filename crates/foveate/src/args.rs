@@ -11,6 +11,7 @@ use foveate_core::{
 };
 
 use crate::backend::BackendName;
+use crate::caching::CacheArgs;
 use crate::preset::PRESETS;
 
 /// Share of the visual tokens that survives when only `--prune` is given.
@@ -145,6 +146,8 @@ pub(crate) struct GenerationArgs {
     /// How the prompt asks for reasoning
     #[arg(long, env = "FOVEATE_THINK", default_value = "none")]
     pub(crate) think: ThinkName,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
 }
 
 impl GenerationArgs {
@@ -185,6 +188,7 @@ impl GenerationArgs {
             generation_suffix: self.generation_suffix.clone(),
             seed: self.seed,
             prune,
+            cache: self.cache.settings(),
             recorded: None,
         }
     }

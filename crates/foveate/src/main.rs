@@ -4,6 +4,7 @@ mod answer;
 mod args;
 mod backend;
 mod bench;
+mod caching;
 mod completions;
 mod exit;
 #[cfg(feature = "hub")]

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::Result;
-use foveate_core::{Moment, Options, PruneSettings, Pruning};
+use foveate_core::{CacheSettings, Moment, Options, PruneSettings, Pruning};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -84,8 +84,21 @@ pub(crate) fn options(options: &Options, layers: usize) -> Result<Value> {
         "stop": options.stop,
         "generation_suffix": options.generation_suffix,
         "seed": options.seed,
+        "cache": cache(&options.cache),
         "prune": options.prune.as_ref().zip(pruning).map(|(settings, pruning)| prune(settings, &pruning)),
     }))
+}
+
+/// The cache with its own defaults; null for parameters that it does not have.
+fn cache(settings: &CacheSettings) -> Value {
+    let resolved = settings.resolved();
+    json!({
+        "method": resolved.method,
+        "refresh": resolved.refresh,
+        "response_refresh": resolved.response_refresh,
+        "share": resolved.share,
+        "visual_refresh": resolved.visual_refresh,
+    })
 }
 
 /// What the strategy does after its own defaults; null where it reads no attention or every layer's.

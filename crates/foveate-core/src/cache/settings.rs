@@ -65,78 +65,113 @@ impl CacheSettings {
         named.map_or("none", |(name, _)| name)
     }
 
+    /// The same with every default of its strategy filled in.
+    #[must_use]
+    pub fn resolved(&self) -> Self {
+        let or = |value: Option<usize>, published| Some(value.unwrap_or(published));
+        let refresh = match self.method {
+            CacheMethod::None | CacheMethod::Prefix => return self.clone(),
+            // `prefix_refresh_interval` of LLaDA-V.
+            CacheMethod::FastDllm | CacheMethod::FastDllmDual => 32,
+            // LLaDA-V's demo: 25, 7, 0.25.
+            CacheMethod::DllmCache => 25,
+            // `cache_reloading_step` of the paper's evaluation on LLaDA.
+            CacheMethod::Dkv => 8,
+        };
+        let adaptive = self.method == CacheMethod::DllmCache;
+        Self {
+            method: self.method,
+            refresh: or(self.refresh, refresh),
+            response_refresh: match adaptive {
+                true => or(self.response_refresh, 7),
+                false => self.response_refresh,
+            },
+            share: match adaptive {
+                true => Some(self.share.unwrap_or(0.25)),
+                false => self.share,
+            },
+            visual_refresh: or(self.visual_refresh, 1),
+        }
+    }
+
     /// Checks the settings and whether they go with `pruning`; nothing for [`CacheMethod::None`].
     pub fn build(&self, pruning: Option<&Pruning>) -> Result<Option<Caching>> {
-        let name = self.name();
-        let refresh = |default| positive("cache-refresh", self.refresh, default);
-        let only = |given: bool, field, owner: &str| match given {
-            true => Err(Error::request(
-                field,
-                format!("the cache {name} has no such parameter; {owner} has"),
-            )),
-            false => Ok(()),
-        };
-        if self.method != CacheMethod::DllmCache {
-            only(
-                self.response_refresh.is_some(),
-                "cache-response-refresh",
-                "dllm-cache",
-            )?;
-            only(self.share.is_some(), "cache-share", "dllm-cache")?;
-        }
+        self.refuse_strays()?;
+        let all = self.resolved();
+        let refresh = positive("cache-refresh", all.refresh)?;
         let strategy: Arc<dyn Cache> = match self.method {
-            CacheMethod::None | CacheMethod::Prefix => {
-                let others = "fast-dllm, fast-dllm-dual, dllm-cache and dkv have it; each of these";
-                only(self.refresh.is_some(), "cache-refresh", others)?;
-                only(
-                    self.visual_refresh.is_some(),
-                    "cache-visual-refresh",
-                    others,
-                )?;
-                if self.method == CacheMethod::None {
-                    return Ok(None);
-                }
-                Arc::new(Prefix)
-            }
-            CacheMethod::FastDllm | CacheMethod::FastDllmDual => Arc::new(FastDllm {
-                reach: match self.method {
-                    CacheMethod::FastDllm => Reach::ToTheEnd,
-                    _ => Reach::Block,
-                },
-                // `prefix_refresh_interval` of LLaDA-V.
-                refresh: refresh(32)?,
+            CacheMethod::None => return Ok(None),
+            CacheMethod::Prefix => Arc::new(Prefix),
+            CacheMethod::FastDllm => Arc::new(FastDllm {
+                reach: Reach::ToTheEnd,
+                refresh,
+            }),
+            CacheMethod::FastDllmDual => Arc::new(FastDllm {
+                reach: Reach::Block,
+                refresh,
             }),
             CacheMethod::DllmCache => Arc::new(DllmCache {
-                // LLaDA-V's demo: 25, 7, 0.25.
-                prompt_refresh: refresh(25)?,
-                response_refresh: positive("cache-response-refresh", self.response_refresh, 7)?,
-                share: share(self.share.unwrap_or(0.25))?,
+                prompt_refresh: refresh,
+                response_refresh: positive("cache-response-refresh", all.response_refresh)?,
+                share: share(all.share.unwrap_or(0.0))?,
             }),
-            // `cache_reloading_step` of the paper's evaluation on LLaDA.
-            CacheMethod::Dkv => Arc::new(DelayedKv {
-                refresh: refresh(8)?,
-            }),
+            CacheMethod::Dkv => Arc::new(DelayedKv { refresh }),
         };
         if let Some(Moment::AfterLayerEveryPass(_)) = pruning.map(|p| p.pruner.moment()) {
             return Err(Error::request(
                 "cache",
                 format!(
-                    "{name} cannot be combined with pruning that lasts for one pass (fastv): every pass \
-                     would need all visual tokens again; use llada-fastv, or cache none"
+                    "{} cannot be combined with pruning that lasts for one pass (fastv): every pass would \
+                     need all visual tokens again; use llada-fastv, or cache none",
+                    self.name()
                 ),
             ));
         }
         Ok(Some(Caching {
             strategy,
-            visual_refresh: positive("cache-visual-refresh", self.visual_refresh, 1)?,
+            visual_refresh: positive("cache-visual-refresh", all.visual_refresh)?,
         }))
+    }
+
+    /// A parameter that the strategy does not have is an error, never ignored.
+    fn refuse_strays(&self) -> Result<()> {
+        let refreshes = !matches!(self.method, CacheMethod::None | CacheMethod::Prefix);
+        let adaptive = self.method == CacheMethod::DllmCache;
+        let (some, one) = (
+            "fast-dllm, fast-dllm-dual, dkv and dllm-cache have",
+            "dllm-cache has",
+        );
+        let given = [
+            ("cache-refresh", self.refresh.is_some(), refreshes, some),
+            (
+                "cache-visual-refresh",
+                self.visual_refresh.is_some(),
+                refreshes,
+                some,
+            ),
+            (
+                "cache-response-refresh",
+                self.response_refresh.is_some(),
+                adaptive,
+                one,
+            ),
+            ("cache-share", self.share.is_some(), adaptive, one),
+        ];
+        for (field, given, fits, owners) in given {
+            if given && !fits {
+                let name = self.name();
+                let reason = format!("the cache {name} has no such parameter; {owners}");
+                return Err(Error::request(field, reason));
+            }
+        }
+        Ok(())
     }
 }
 
-fn positive(field: &'static str, value: Option<usize>, default: usize) -> Result<usize> {
-    match value.unwrap_or(default) {
-        0 => Err(Error::request(field, "expected at least 1, got 0")),
-        value => Ok(value),
+fn positive(field: &'static str, value: Option<usize>) -> Result<usize> {
+    match value {
+        Some(0) => Err(Error::request(field, "expected at least 1, got 0")),
+        value => Ok(value.unwrap_or(1)),
     }
 }
 
