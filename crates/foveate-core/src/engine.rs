@@ -268,6 +268,7 @@ impl Engine {
                 pruned: account.pruned,
                 rows: account.rows,
                 rows_computed: account.rows_computed,
+                pairs: account.pairs,
                 cache_bytes: 0,
                 times,
             });

@@ -82,14 +82,8 @@ impl CacheSettings {
         Self {
             method: self.method,
             refresh: or(self.refresh, refresh),
-            response_refresh: match adaptive {
-                true => or(self.response_refresh, 7),
-                false => self.response_refresh,
-            },
-            share: match adaptive {
-                true => Some(self.share.unwrap_or(0.25)),
-                false => self.share,
-            },
+            response_refresh: self.response_refresh.or(adaptive.then_some(7)),
+            share: self.share.or(adaptive.then_some(0.25)),
             visual_refresh: or(self.visual_refresh, 1),
         }
     }

@@ -196,6 +196,13 @@ impl Denoiser {
         )
     }
 
+    /// Forgets what is kept between steps: the next step computes every row.
+    pub fn forget_cache(&mut self) {
+        if let Some(cache) = &mut self.cache {
+            cache.holdings = Default::default();
+        }
+    }
+
     /// Bytes that are kept between steps.
     pub fn cache_bytes(&self) -> usize {
         self.cache.as_ref().map_or(0, CacheState::bytes)

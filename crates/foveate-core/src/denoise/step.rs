@@ -23,6 +23,8 @@ pub struct Step {
     pub rows: usize,
     /// Rows summed over the layers that computed them.
     pub rows_computed: usize,
+    /// Pairs of query and key that attention looked at, summed over the layers.
+    pub pairs: usize,
     /// Bytes that the request keeps for the next step.
     pub cache_bytes: usize,
     /// Where the time went, over all requests of the call.

@@ -70,6 +70,20 @@ impl Lane {
         self.rows.len() - reused
     }
 
+    /// Pairs of query and key in one layer, of which `leaving` rows leave if it is the last.
+    pub(super) fn pairs(&self, leaving: Option<usize>) -> usize {
+        let spans = self.spans(0, 0);
+        let pairs = spans
+            .iter()
+            .map(|s| s.queries.len() * s.keys.len())
+            .sum::<usize>();
+        let reused = self.rows.len() - self.computed();
+        match leaving {
+            None => pairs - reused * self.sequence.rows().len(),
+            Some(rows) => rows * self.sequence.rows().len(),
+        }
+    }
+
     /// Where row `row` of the sequence is among the computed ones.
     pub(super) fn packed(&self, row: usize) -> Option<usize> {
         self.rows.binary_search(&(row as u32)).ok()

@@ -13,6 +13,11 @@ pub(crate) struct Leaving {
 }
 
 impl Leaving {
+    /// How many of these packed rows leave.
+    pub(super) fn of(&self, rows: &std::ops::Range<usize>) -> usize {
+        (self.index(rows.end) - self.index(rows.start)) as usize
+    }
+
     /// Where packed row `row` is among the leaving ones.
     fn index(&self, row: usize) -> u32 {
         self.rows.partition_point(|&r| (r as usize) < row) as u32

@@ -31,6 +31,7 @@ struct Cut {
 pub(crate) struct Account {
     pub(crate) rows: usize,
     pub(crate) rows_computed: usize,
+    pub(crate) pairs: usize,
     pub(crate) pruned: Vec<Pruned>,
 }
 
@@ -166,8 +167,11 @@ impl Pass {
                 self.plan(network, &active)?;
                 planned = key;
             }
-            for lane in &self.lanes {
-                self.accounts[lane.owner].rows_computed += lane.computed();
+            for (i, lane) in self.lanes.iter().enumerate() {
+                let leaving = last.then(|| leaving.of(&self.span(i)));
+                let account = &mut self.accounts[lane.owner];
+                account.rows_computed += lane.computed();
+                account.pairs += lane.pairs(leaving);
             }
             network.layer(layer, last.then_some(leaving.rows.as_slice()), tap)?;
             self.count_layer(&active);

@@ -150,25 +150,6 @@ pub(super) fn guess(logits: &[f64], pick: &Pick<'_>) -> Guess {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::erf;
-
-    #[test]
-    fn erf_matches_known_values() {
-        for (x, want) in [
-            (0.0, 0.0),
-            (0.5, 0.520_499_877_813_046_5),
-            (1.0, 0.842_700_792_949_714_9),
-            (2.5, 0.999_593_047_982_555),
-            (3.5, 0.999_999_256_901_627_7),
-            (-1.0, -0.842_700_792_949_714_9),
-        ] {
-            assert!((erf(x) - want).abs() < 1e-13, "erf({x}) = {}", erf(x));
-        }
-    }
-}
-
 /// Cosine similarity, each length at least 1e-8 (`torch.nn.functional.cosine_similarity`).
 pub(crate) fn similarity(a: &[f32], b: &[f32]) -> f64 {
     let length = |x: &[f32]| dot(x, x).sqrt().max(1e-8);
@@ -186,4 +167,23 @@ pub(crate) fn lowest(values: &[f64], count: usize) -> Vec<u32> {
     order.truncate(count);
     order.sort_unstable();
     order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::erf;
+
+    #[test]
+    fn erf_matches_known_values() {
+        for (x, want) in [
+            (0.0, 0.0),
+            (0.5, 0.520_499_877_813_046_5),
+            (1.0, 0.842_700_792_949_714_9),
+            (2.5, 0.999_593_047_982_555),
+            (3.5, 0.999_999_256_901_627_7),
+            (-1.0, -0.842_700_792_949_714_9),
+        ] {
+            assert!((erf(x) - want).abs() < 1e-13, "erf({x}) = {}", erf(x));
+        }
+    }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Rows {
     pub(crate) entering: Vec<usize>,
     /// Rows that leave the last layer; every row leaves the others.
     pub(crate) leaving: usize,
+    /// Pairs of query and key, over all layers and sequences.
+    pub(crate) pairs: usize,
     /// Rows that the head reads, guidance mixed already.
     pub(crate) ranked: usize,
 }
@@ -48,6 +50,7 @@ impl Rows {
             sequences,
             entering: entering.collect(),
             leaving: if watched { masked.max(ranked) } else { ranked },
+            pairs: step.pairs,
             ranked,
         }
     }
@@ -67,11 +70,10 @@ impl Flops {
             let projections = entering * hidden * key_value + leaving * 2.0 * hidden * width;
             let mlp = leaving * 3.0 * hidden * shape.mlp as f64;
             flops.linears += 2.0 * (projections + mlp);
-            // Scores and the weighted sum of values.
-            flops.attention += 4.0 * leaving * entering * width;
         }
         flops.linears *= rows.sequences as f64;
-        flops.attention *= rows.sequences as f64;
+        // Scores and the weighted sum of values.
+        flops.attention = 4.0 * rows.pairs as f64 * width;
         flops.head = 2.0 * rows.ranked as f64 * hidden * shape.vocabulary as f64;
         flops
     }
@@ -116,6 +118,8 @@ mod tests {
             pruned,
             rows,
             rows_computed,
+            pairs: 0,
+            cache_bytes: 0,
             times: PhaseTimes::default(),
         }
     }
@@ -156,6 +160,7 @@ mod tests {
             sequences: 1,
             entering: vec![1],
             leaving: 1,
+            pairs: 1,
             ranked: 1,
         };
         let flops = Flops::of(&shape, &one);
