@@ -5,6 +5,7 @@ mod args;
 mod backend;
 mod bench;
 mod caching;
+mod chart;
 mod completions;
 mod exit;
 #[cfg(feature = "hub")]
@@ -42,7 +43,7 @@ const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 somet
 enum Command {
     Run(run::RunArgs),
     Inspect(inspect::InspectArgs),
-    Bench(bench::BenchArgs),
+    Bench(Box<bench::BenchArgs>),
     Verify(verify::VerifyArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
     let ended = match cli.command {
         Command::Run(args) => run::main(&args, &origins),
         Command::Inspect(args) => inspect::main(&args),
-        Command::Bench(args) => bench::main(&args, &arguments),
+        Command::Bench(args) => bench::main(&args, &arguments, &origins),
         Command::Verify(args) => verify::main(&args),
         Command::Completions(args) => completions::main(&args),
     };

@@ -89,7 +89,7 @@ impl MedianMs {
 }
 
 /// The middle value; the mean of the two middle ones if they are even in number.
-fn median(mut values: Vec<f64>) -> f64 {
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {

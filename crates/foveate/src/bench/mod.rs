@@ -1,6 +1,7 @@
 //! `foveate bench`: time, arithmetic and memory per phase, plain and pruned in one run.
 
 mod flops;
+mod matrix;
 mod measure;
 mod page;
 mod subject;
@@ -16,6 +17,7 @@ use indicatif::ProgressBar;
 
 use crate::args::{DEFAULT_KEEP, GenerationArgs, ImageArgs, ModelArgs, PruneArgs, PruneName};
 use crate::exit;
+use crate::preset::Origins;
 use crate::progress;
 use measure::{MedianMs, Sample, sample};
 use subject::{ShapeArgs, Subject};
@@ -36,6 +38,7 @@ pub(crate) struct BenchArgs {
         env = "FOVEATE_INPUT",
         default_value = "Describe this image."
     )]
+    #[arg(help_heading = "Images")]
     question: String,
     #[command(flatten)]
     generation: GenerationArgs,
@@ -52,13 +55,18 @@ pub(crate) struct BenchArgs {
     keep: Vec<f64>,
     /// Measure this many steps and estimate the rest; all when absent
     #[arg(long, env = "FOVEATE_STEPS_MEASURED", value_name = "N")]
+    #[arg(help_heading = "Measurement")]
     steps_measured: Option<NonZeroUsize>,
     /// Repetitions, with the rows taking turns; medians are printed
     #[arg(long, env = "FOVEATE_ROUNDS", value_name = "N", default_value = "3")]
+    #[arg(help_heading = "Measurement")]
     rounds: NonZeroUsize,
-    /// Print one JSON object
+    /// Print one JSON object; of a matrix one object per row
     #[arg(long, env = "FOVEATE_JSON", value_parser = FalseyValueParser::new())]
+    #[arg(help_heading = "Measurement")]
     json: bool,
+    #[command(flatten)]
+    matrix: matrix::MatrixArgs,
 }
 
 /// One row of the comparison.
@@ -78,8 +86,14 @@ struct Measured {
 }
 
 /// Measures and prints.
-pub(crate) fn main(args: &BenchArgs, arguments: &[OsString]) -> Result<ExitCode> {
-    let _ = arguments;
+pub(crate) fn main(
+    args: &BenchArgs,
+    arguments: &[OsString],
+    origins: &Origins,
+) -> Result<ExitCode> {
+    if args.matrix.matrix {
+        return matrix::main(args, arguments, origins);
+    }
     let subject = Subject::new(&args.shape, &args.model, &args.images, &args.question)?;
     let mut rows = rows(args, &subject)?;
     let steps = rows.first().map_or(0, |row| row.options.steps);

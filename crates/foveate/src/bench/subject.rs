@@ -50,7 +50,7 @@ pub(crate) struct ShapeArgs {
 
 impl ShapeArgs {
     /// Whether a shape rather than a model is asked for.
-    fn is_given(&self) -> bool {
+    pub(super) fn is_given(&self) -> bool {
         let numbers = [
             self.layers,
             self.hidden,

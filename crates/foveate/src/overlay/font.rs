@@ -60,23 +60,29 @@ fn glyph(character: char) -> Glyph {
         '.' => [0, 0, 0, 0, 0, 0x0C, 0x0C],
         '%' => [0x18, 0x19, 0x02, 0x04, 0x08, 0x13, 0x03],
         '/' => [0, 0x01, 0x02, 0x04, 0x08, 0x10, 0],
-        '-' => [0, 0, 0, 0x1F, 0, 0, 0],
+        '-' | '–' => [0, 0, 0, 0x1F, 0, 0, 0],
+        '=' => [0, 0, 0x1F, 0, 0x1F, 0, 0],
+        ',' => [0, 0, 0, 0, 0x0C, 0x04, 0x08],
+        ':' => [0, 0x0C, 0x0C, 0, 0x0C, 0x0C, 0],
+        '(' => [0x02, 0x04, 0x08, 0x08, 0x08, 0x04, 0x02],
+        ')' => [0x08, 0x04, 0x02, 0x02, 0x02, 0x04, 0x08],
+        '_' => [0, 0, 0, 0, 0, 0, 0x1F],
         _ => [0; 7],
     }
 }
 
 /// Pixels that `text` takes, `dot` pixels a dot.
-pub(super) fn width(text: &str, dot: u32) -> u32 {
+pub(crate) fn width(text: &str, dot: u32) -> u32 {
     text.chars().count() as u32 * CELL * dot
 }
 
 /// Pixels of a line's height.
-pub(super) fn height(dot: u32) -> u32 {
+pub(crate) fn height(dot: u32) -> u32 {
     HEIGHT * dot
 }
 
 /// Writes `text` from its top left corner; what does not fit is cut.
-pub(super) fn write(
+pub(crate) fn write(
     canvas: &mut RgbImage,
     (left, top): (u32, u32),
     text: &str,

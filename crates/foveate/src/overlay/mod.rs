@@ -1,6 +1,6 @@
 //! The picture with its visual tokens on it: which were pruned, which were kept, and by what score.
 
-mod font;
+pub(crate) mod font;
 mod paint;
 mod sheet;
 

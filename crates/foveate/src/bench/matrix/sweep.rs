@@ -1,0 +1,135 @@
+//! `--sweep FLAG=VALUE,VALUE`: which settings a matrix compares, as the product of lists.
+
+use std::str::FromStr;
+
+use clap::Command;
+
+/// One flag and the values that it takes in turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sweep {
+    /// Without dashes: `prune`.
+    pub(crate) flag: String,
+    pub(crate) values: Vec<String>,
+}
+
+/// A value for each swept flag.
+pub(crate) type Combination = Vec<(String, String)>;
+
+/// Flags under these headings say which question is asked, and of what; a matrix asks one.
+const FIXED_HEADINGS: [&str; 6] = [
+    "Shape",
+    "Model",
+    "Machine",
+    "Images",
+    "Matrix",
+    "Measurement",
+];
+
+impl FromStr for Sweep {
+    type Err = String;
+
+    /// Commas divide values, but a number after a name belongs to it: `fixed,klass=0.01,2,0.9` is two.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (flag, list) = text
+            .split_once('=')
+            .ok_or("expected FLAG=VALUE,VALUE such as keep=0.5,0.25")?;
+        let named = list.starts_with(|c: char| c.is_ascii_alphabetic());
+        let mut values: Vec<String> = Vec::new();
+        for piece in list.split(',') {
+            let continues = named && !piece.starts_with(|c: char| c.is_ascii_alphabetic());
+            match values.last_mut().filter(|_| continues) {
+                Some(last) => {
+                    last.push(',');
+                    last.push_str(piece);
+                }
+                None => values.push(piece.to_owned()),
+            }
+        }
+        if flag.is_empty() || values.iter().any(|value| value.trim().is_empty()) {
+            return Err(format!("{text}: a flag or a value is empty"));
+        }
+        let flag = flag.trim_start_matches('-').to_owned();
+        Ok(Self { flag, values })
+    }
+}
+
+/// Refuses flags that do not say how to answer, and flags that are swept twice.
+pub(crate) fn check(sweeps: &[Sweep], bench: &Command) -> Result<(), String> {
+    let sweepable = |argument: &&clap::Arg| {
+        let heading = argument.get_help_heading();
+        heading.is_some_and(|heading| !FIXED_HEADINGS.contains(&heading))
+    };
+    let names: Vec<&str> = bench
+        .get_arguments()
+        .filter(sweepable)
+        .filter_map(clap::Arg::get_long)
+        .collect();
+    for (index, sweep) in sweeps.iter().enumerate() {
+        if !names.contains(&sweep.flag.as_str()) {
+            let (flag, names) = (&sweep.flag, names.join(", "));
+            return Err(format!("--sweep {flag}: expected one of {names}"));
+        }
+        if sweeps[..index].iter().any(|other| other.flag == sweep.flag) {
+            return Err(format!(
+                "--sweep {}: given twice; write one list",
+                sweep.flag
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Every combination, the last flag changing fastest.
+pub(crate) fn combinations(sweeps: &[Sweep]) -> Vec<Combination> {
+    let mut all: Vec<Combination> = vec![Vec::new()];
+    for sweep in sweeps {
+        let longer = |combination: &Combination| {
+            let extend = |value: &String| {
+                let mut longer = combination.clone();
+                longer.push((sweep.flag.clone(), value.clone()));
+                longer
+            };
+            sweep.values.iter().map(extend).collect::<Vec<_>>()
+        };
+        all = all.iter().flat_map(longer).collect();
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(text: &str) -> Vec<String> {
+        text.parse::<Sweep>().expect("valid").values
+    }
+
+    #[test]
+    fn numbers_after_a_name_belong_to_it() {
+        assert_eq!(values("keep=1,0.5,0.25"), ["1", "0.5", "0.25"]);
+        assert_eq!(
+            values("policy=fixed,threshold=0.9,klass=0.01,2,0.9,wino=0.6,0.9"),
+            ["fixed", "threshold=0.9", "klass=0.01,2,0.9", "wino=0.6,0.9"]
+        );
+        assert_eq!(values("prune=none"), ["none"]);
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused() {
+        for text in ["keep", "=1", "keep=", "keep=1,,2", "prune=a,"] {
+            assert!(text.parse::<Sweep>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn lists_combine_as_a_product() {
+        let sweeps = ["a=x,y", "b=1,2,3"].map(|text| text.parse().expect("valid"));
+        let all = combinations(&sweeps);
+        assert_eq!(all.len(), 6);
+        let pair = |a: &str, b: &str| vec![("a".into(), a.into()), ("b".into(), b.into())];
+        assert_eq!(
+            (all[1].clone(), all[5].clone()),
+            (pair("x", "2"), pair("y", "3"))
+        );
+    }
+}

@@ -1,0 +1,383 @@
+//! A chart of points, drawn once as a list of marks and written as SVG or PNG.
+
+mod axis;
+mod png;
+mod svg;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::exit::usage;
+use axis::Axis;
+
+/// Points with two axes and a numbered legend.
+pub(crate) struct Chart {
+    pub(crate) title: String,
+    pub(crate) x_title: String,
+    pub(crate) y_title: String,
+    pub(crate) points: Vec<Point>,
+}
+
+/// One point; those of a group share a colour.
+pub(crate) struct Point {
+    pub(crate) label: String,
+    pub(crate) group: String,
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+}
+
+/// Red, green, blue.
+type Colour = [u8; 3];
+
+/// A place in pixels from the top left corner.
+type Place = (f64, f64);
+
+/// What a chart is made of.
+enum Mark {
+    Line {
+        from: Place,
+        to: Place,
+        width: f64,
+        colour: Colour,
+    },
+    Dot {
+        at: Place,
+        radius: f64,
+        colour: Colour,
+    },
+    /// `at` is the middle of the line's height at its anchor.
+    Text {
+        at: Place,
+        anchor: Anchor,
+        size: f64,
+        colour: Colour,
+        text: String,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+/// Everything to draw, in order.
+struct Drawing {
+    width: u32,
+    height: u32,
+    marks: Vec<Mark>,
+}
+
+/// Okabe and Ito's colours, which colour-blind readers can tell apart.
+const PALETTE: [Colour; 7] = [
+    [0, 114, 178],
+    [213, 94, 0],
+    [0, 158, 115],
+    [204, 121, 167],
+    [230, 159, 0],
+    [86, 180, 233],
+    [90, 90, 90],
+];
+const INK: Colour = [40, 44, 52];
+const QUIET: Colour = [110, 116, 126];
+const GRID: Colour = [225, 228, 232];
+
+const LEFT: f64 = 64.0;
+const TOP: f64 = 84.0;
+const PLOT: (f64, f64) = (520.0, 380.0);
+const LEGEND: f64 = LEFT + PLOT.0 + 36.0;
+const LINE: f64 = 20.0;
+const TEXT: f64 = 12.0;
+/// Width of a character of the PNG's font at `TEXT`, which is the wider of the two.
+const CHARACTER: f64 = 8.0;
+
+/// Refuses a file that could only fail after the measurement.
+pub(crate) fn check(path: &Path) -> Result<()> {
+    format(path)?;
+    match path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        Some(folder) if !folder.is_dir() => Err(usage(format!(
+            "--chart: there is no folder {}; make it first",
+            folder.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+enum Format {
+    Svg,
+    Png,
+}
+
+fn format(path: &Path) -> Result<Format> {
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    match extension.to_str() {
+        Some("svg") => Ok(Format::Svg),
+        Some("png") => Ok(Format::Png),
+        _ => Err(usage(format!(
+            "--chart writes SVG or PNG; name the file {0}.svg or {0}.png",
+            path.display()
+        ))),
+    }
+}
+
+impl Chart {
+    /// Writes the file that the extension asks for.
+    pub(crate) fn save(&self, path: &Path) -> Result<()> {
+        let drawing = self.draw();
+        let bytes = match format(path)? {
+            Format::Svg => svg::write(&drawing).into_bytes(),
+            Format::Png => png::write(&drawing)?,
+        };
+        fs::write(path, bytes).with_context(|| format!("writing {}", path.display()))
+    }
+
+    fn draw(&self) -> Drawing {
+        let x_axis = Axis::new(self.points.iter().map(|point| point.x).chain([0.0, 1.0]));
+        let y_axis = Axis::new(self.points.iter().map(|point| point.y).chain([100.0]));
+        let place = |x: f64, y: f64| {
+            let (right, up) = (x_axis.share(x), y_axis.share(y));
+            (LEFT + right * PLOT.0, TOP + (1.0 - up) * PLOT.1)
+        };
+        let mut marks = Vec::new();
+        let text = |at, anchor, colour, text: String| Mark::Text {
+            at,
+            anchor,
+            size: TEXT,
+            colour,
+            text,
+        };
+        marks.push(Mark::Text {
+            at: (LEFT, 24.0),
+            anchor: Anchor::Start,
+            size: TEXT * 1.25,
+            colour: INK,
+            text: self.title.clone(),
+        });
+        for tick in x_axis.ticks() {
+            let at = place(tick, y_axis.low());
+            marks.push(Mark::Line {
+                from: at,
+                to: (at.0, TOP),
+                width: 1.0,
+                colour: GRID,
+            });
+            let below = (at.0, at.1 + 16.0);
+            marks.push(text(below, Anchor::Middle, QUIET, x_axis.written(tick)));
+        }
+        for tick in y_axis.ticks() {
+            let at = place(x_axis.low(), tick);
+            let to = (at.0 + PLOT.0, at.1);
+            marks.push(Mark::Line {
+                from: at,
+                to,
+                width: 1.0,
+                colour: GRID,
+            });
+            let beside = (at.0 - 8.0, at.1);
+            marks.push(text(beside, Anchor::End, QUIET, y_axis.written(tick)));
+        }
+        let bottom = TOP + PLOT.1;
+        marks.push(text(
+            (LEFT + PLOT.0, bottom + 38.0),
+            Anchor::End,
+            INK,
+            self.x_title.clone(),
+        ));
+        marks.push(text(
+            (LEFT, TOP - 34.0),
+            Anchor::Start,
+            INK,
+            self.y_title.clone(),
+        ));
+
+        let front: Vec<Place> = self
+            .front()
+            .iter()
+            .map(|point| place(point.x, point.y))
+            .collect();
+        for pair in front.windows(2) {
+            let (from, to) = (pair[0], pair[1]);
+            marks.push(Mark::Line {
+                from,
+                to,
+                width: 1.5,
+                colour: [190, 195, 202],
+            });
+        }
+        let mut taken: Vec<Place> = Vec::new();
+        for (index, point) in self.points.iter().enumerate() {
+            let colour = self.colour(&point.group);
+            let at = place(point.x, point.y);
+            marks.push(Mark::Dot {
+                at,
+                radius: 5.0,
+                colour,
+            });
+            let number = free(at, &taken);
+            taken.push(number);
+            marks.push(text(
+                number,
+                Anchor::Middle,
+                colour,
+                (index + 1).to_string(),
+            ));
+            let line = TOP + index as f64 * LINE;
+            marks.push(text(
+                (LEGEND + 18.0, line),
+                Anchor::End,
+                colour,
+                (index + 1).to_string(),
+            ));
+            marks.push(text(
+                (LEGEND + 28.0, line),
+                Anchor::Start,
+                INK,
+                point.label.clone(),
+            ));
+        }
+        let longest = self
+            .points
+            .iter()
+            .map(|point| point.label.chars().count())
+            .max();
+        let lines = self.points.len() as f64 * LINE;
+        Drawing {
+            width: (LEGEND + 44.0 + longest.unwrap_or(0) as f64 * CHARACTER) as u32,
+            height: (TOP + lines.max(PLOT.1 + 60.0)) as u32,
+            marks,
+        }
+    }
+
+    /// Groups take the colours in the order in which they first occur.
+    fn colour(&self, group: &str) -> Colour {
+        let mut groups: Vec<&str> = Vec::new();
+        for point in &self.points {
+            if !groups.contains(&point.group.as_str()) {
+                groups.push(&point.group);
+            }
+        }
+        let index = groups.iter().position(|known| *known == group).unwrap_or(0);
+        PALETTE[index % PALETTE.len()]
+    }
+
+    /// The points that no other beats in both directions, from left to right.
+    fn front(&self) -> Vec<&Point> {
+        let beaten = |point: &Point| {
+            let beats = |other: &&Point| {
+                other.x >= point.x && other.y >= point.y && (other.x > point.x || other.y > point.y)
+            };
+            self.points.iter().any(|other| beats(&other))
+        };
+        let mut front: Vec<&Point> = self.points.iter().filter(|point| !beaten(point)).collect();
+        front.sort_by(|a, b| a.x.total_cmp(&b.x));
+        front
+    }
+}
+
+/// A place for a number beside a dot that no other number has: above, then further round.
+fn free(at: Place, taken: &[Place]) -> Place {
+    let around = [
+        (0.0, -14.0),
+        (0.0, 14.0),
+        (15.0, 0.0),
+        (-15.0, 0.0),
+        (13.0, -12.0),
+        (-13.0, -12.0),
+        (13.0, 12.0),
+        (-13.0, 12.0),
+    ];
+    let mut places = (1..=4).flat_map(|ring| {
+        let far = 0.4 + 0.6 * f64::from(ring);
+        around.map(|(dx, dy)| (at.0 + dx * far, at.1 + dy * far))
+    });
+    let collides = |place: &Place| {
+        taken
+            .iter()
+            .any(|other| (place.0 - other.0).abs() < 15.0 && (place.1 - other.1).abs() < 12.0)
+    };
+    places
+        .find(|place| !collides(place))
+        .unwrap_or((at.0, at.1 - 14.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(points: &[(f64, f64)]) -> Chart {
+        let point = |(index, (x, y)): (usize, &(f64, f64))| Point {
+            label: format!("prune <{index}> & \"keep\""),
+            group: if index == 0 {
+                "baseline".into()
+            } else {
+                "redvtp".into()
+            },
+            x: *x,
+            y: *y,
+        };
+        Chart {
+            title: "a & b".into(),
+            x_title: "times faster".into(),
+            y_title: "agreement, %".into(),
+            points: points.iter().enumerate().map(point).collect(),
+        }
+    }
+
+    #[test]
+    fn the_front_is_what_nothing_beats() {
+        let chart = chart(&[(1.0, 100.0), (2.0, 90.0), (1.5, 80.0), (2.5, 90.0)]);
+        let front: Vec<f64> = chart.front().iter().map(|point| point.x).collect();
+        assert_eq!(front, [1.0, 2.5]);
+    }
+
+    #[test]
+    fn marks_stay_on_the_drawing_whatever_the_numbers() {
+        for points in [
+            &[][..],
+            &[(1.0, 100.0)],
+            &[(1.0, 100.0), (1e6, 0.0)],
+            &[(0.001, 3.0); 40],
+        ] {
+            let drawing = chart(points).draw();
+            let inside = |(x, y): Place| {
+                (0.0..=f64::from(drawing.width)).contains(&x)
+                    && (0.0..=f64::from(drawing.height)).contains(&y)
+            };
+            for mark in &drawing.marks {
+                assert!(match mark {
+                    Mark::Line { from, to, .. } => inside(*from) && inside(*to),
+                    Mark::Dot { at, .. } | Mark::Text { at, .. } => inside(*at),
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn svg_is_well_formed_and_png_is_a_picture() {
+        let chart = chart(&[(1.0, 100.0), (2.0, 90.0)]);
+        let svg = svg::write(&chart.draw());
+        assert!(
+            svg.contains("a &amp; b") && svg.contains("&lt;1&gt; &amp; &quot;keep&quot;"),
+            "{svg}"
+        );
+        assert_eq!(svg.matches('<').count(), svg.matches('>').count());
+        assert_eq!(svg.matches("<circle").count(), 2);
+        let png = png::write(&chart.draw()).expect("encoded");
+        let picture = image::load_from_memory(&png).expect("a picture").to_rgb8();
+        assert!(picture.pixels().any(|pixel| pixel.0 == PALETTE[1]));
+    }
+
+    #[test]
+    fn only_svg_and_png_are_written() {
+        assert!(check(Path::new("a.svg")).is_ok() && check(Path::new("b.PNG")).is_ok());
+        for name in ["a", "a.jpg", "/nowhere/a.svg"] {
+            assert!(check(Path::new(name)).is_err(), "{name}");
+        }
+    }
+}
