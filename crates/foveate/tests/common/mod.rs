@@ -1,5 +1,7 @@
 //! Running the program as users do.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

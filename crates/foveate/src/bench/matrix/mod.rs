@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
-use foveate_core::{Engine, ModelCard, Options};
+use foveate_core::{Engine, ModelCard, Options, Policy};
 
 use super::BenchArgs;
 use super::subject::Subject;
@@ -51,7 +51,11 @@ pub(crate) struct MatrixArgs {
 }
 
 /// What is swept when nothing is said.
-const DEFAULT_SWEEPS: [&str; 2] = ["prune=none,redvtp,llada-fastv", "keep=0.5,0.25"];
+const DEFAULT_SWEEPS: [&str; 3] = [
+    "prune=none,redvtp,llada-fastv",
+    "keep=0.5,0.25",
+    "policy=fixed,threshold=0.9",
+];
 
 /// Runs and prints the matrix.
 pub(crate) fn main(
@@ -195,10 +199,7 @@ fn setups(
     card: &ModelCard,
 ) -> Result<Vec<Row>> {
     let layers = card.decoder.layers;
-    let plain = Options {
-        prune: None,
-        ..options(args, card)?
-    };
+    let plain = baseline(options(args, card)?);
     let mut seen = vec![report::options(&plain, layers)?];
     let mut rows = vec![Row::new(Setup {
         combination: Vec::new(),
@@ -272,6 +273,17 @@ fn reparsed(
                 text.trim_start_matches("error: ").trim_end()
             )))
         }
+    }
+}
+
+/// The same question without anything that makes an answer faster.
+fn baseline(options: Options) -> Options {
+    Options {
+        prune: None,
+        policy: Policy::default(),
+        stop_at_end: false,
+        max_forwards: None,
+        ..options
     }
 }
 

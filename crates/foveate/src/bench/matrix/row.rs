@@ -149,7 +149,7 @@ fn answer(engine: &Engine, question: &Question, setup: &Setup) -> Result<Answer>
         text: engine.decode(&ids)?,
         ids,
         milliseconds,
-        forwards: outcome.steps * (1 + usize::from(setup.options.cfg_scale > 0.0)),
+        forwards: outcome.forwards,
         visual_tokens: (outcome.visual_tokens_seen, outcome.visual_tokens_kept),
         cache_bytes,
     })

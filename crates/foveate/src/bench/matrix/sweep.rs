@@ -45,7 +45,7 @@ impl FromStr for Sweep {
                 None => values.push(piece.to_owned()),
             }
         }
-        if flag.is_empty() || values.iter().any(|value| value.trim().is_empty()) {
+        if flag.is_empty() || list.split(',').any(|piece| piece.trim().is_empty()) {
             return Err(format!("{text}: a flag or a value is empty"));
         }
         let flag = flag.trim_start_matches('-').to_owned();
