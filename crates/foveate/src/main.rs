@@ -41,7 +41,7 @@ const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 somet
 
 #[derive(Subcommand)]
 enum Command {
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     Inspect(inspect::InspectArgs),
     Bench(Box<bench::BenchArgs>),
     Verify(verify::VerifyArgs),

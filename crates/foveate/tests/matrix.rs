@@ -146,6 +146,33 @@ fn combinations_that_cannot_be_are_rows_with_the_reason() {
 }
 
 #[test]
+fn caches_and_policies_combine_with_pruning() {
+    let sweep = "prune=none,llada-fastv,fastv cache=none,fast-dllm policy=fixed,threshold=0";
+    let rows = rows(demo(&["--json", "--keep", "0.5", "--sweep"]).args(sweep.split(' ')));
+    assert_eq!(rows.len(), 12);
+    for row in &rows[1..] {
+        let (sweep, status) = (&row["sweep"], &row["status"]);
+        if sweep["prune"] == "fastv" && sweep["cache"] == "fast-dllm" {
+            assert_eq!(*status, "refused");
+            assert!(
+                row["reason"].to_string().contains("cannot be combined"),
+                "{row}"
+            );
+            continue;
+        }
+        assert_eq!(*status, "measured", "{row}");
+        assert_eq!(
+            sweep["cache"] == "fast-dllm",
+            row["peak_cache_bytes"].as_u64() > Some(0),
+            "{row}"
+        );
+        if sweep["policy"] == "threshold=0" {
+            assert_eq!(row["forwards"], 1, "every candidate is sure enough");
+        }
+    }
+}
+
+#[test]
 fn a_file_of_questions_is_answered_and_compared_with_its_answers() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo/two-squares.png");

@@ -87,12 +87,14 @@ const GRID: Colour = [225, 228, 232];
 
 const LEFT: f64 = 64.0;
 const TOP: f64 = 84.0;
-const PLOT: (f64, f64) = (520.0, 380.0);
-const LEGEND: f64 = LEFT + PLOT.0 + 36.0;
+const WIDTH: f64 = 600.0;
+/// The plot grows with the legend, up to a shape that is still read easily.
+const HEIGHTS: (f64, f64) = (380.0, 720.0);
+const LEGEND: f64 = LEFT + WIDTH + 36.0;
 const LINE: f64 = 20.0;
 const TEXT: f64 = 12.0;
-/// Width of a character of the PNG's font at `TEXT`, which is the wider of the two.
-const CHARACTER: f64 = 8.0;
+/// Width of a character at `TEXT`: 6 in the PNG, a little more on average in the SVG.
+const CHARACTER: f64 = 7.0;
 
 /// Refuses a file that could only fail after the measurement.
 pub(crate) fn check(path: &Path) -> Result<()> {
@@ -140,9 +142,11 @@ impl Chart {
     fn draw(&self) -> Drawing {
         let x_axis = Axis::new(self.points.iter().map(|point| point.x).chain([0.0, 1.0]));
         let y_axis = Axis::new(self.points.iter().map(|point| point.y).chain([100.0]));
+        let lines = self.points.len() as f64 * LINE;
+        let height = (lines - 60.0).clamp(HEIGHTS.0, HEIGHTS.1);
         let place = |x: f64, y: f64| {
             let (right, up) = (x_axis.share(x), y_axis.share(y));
-            (LEFT + right * PLOT.0, TOP + (1.0 - up) * PLOT.1)
+            (LEFT + right * WIDTH, TOP + (1.0 - up) * height)
         };
         let mut marks = Vec::new();
         let text = |at, anchor, colour, text: String| Mark::Text {
@@ -172,7 +176,7 @@ impl Chart {
         }
         for tick in y_axis.ticks() {
             let at = place(x_axis.low(), tick);
-            let to = (at.0 + PLOT.0, at.1);
+            let to = (at.0 + WIDTH, at.1);
             marks.push(Mark::Line {
                 from: at,
                 to,
@@ -182,9 +186,9 @@ impl Chart {
             let beside = (at.0 - 8.0, at.1);
             marks.push(text(beside, Anchor::End, QUIET, y_axis.written(tick)));
         }
-        let bottom = TOP + PLOT.1;
+        let bottom = TOP + height;
         marks.push(text(
-            (LEFT + PLOT.0, bottom + 38.0),
+            (LEFT + WIDTH, bottom + 38.0),
             Anchor::End,
             INK,
             self.x_title.clone(),
@@ -210,17 +214,26 @@ impl Chart {
                 colour: [190, 195, 202],
             });
         }
-        let mut taken: Vec<Place> = Vec::new();
-        for (index, point) in self.points.iter().enumerate() {
+        let dots: Vec<Place> = self
+            .points
+            .iter()
+            .map(|point| place(point.x, point.y))
+            .collect();
+        for (point, at) in self.points.iter().zip(&dots) {
+            // A white rim keeps neighbours apart.
+            for (radius, colour) in [(6.5, [255; 3]), (5.0, self.colour(&point.group))] {
+                marks.push(Mark::Dot {
+                    at: *at,
+                    radius,
+                    colour,
+                });
+            }
+        }
+        let mut numbers: Vec<Place> = Vec::new();
+        for (index, (point, at)) in self.points.iter().zip(&dots).enumerate() {
             let colour = self.colour(&point.group);
-            let at = place(point.x, point.y);
-            marks.push(Mark::Dot {
-                at,
-                radius: 5.0,
-                colour,
-            });
-            let number = free(at, &taken);
-            taken.push(number);
+            let number = free(*at, &dots, &numbers);
+            numbers.push(number);
             marks.push(text(
                 number,
                 Anchor::Middle,
@@ -246,10 +259,9 @@ impl Chart {
             .iter()
             .map(|point| point.label.chars().count())
             .max();
-        let lines = self.points.len() as f64 * LINE;
         Drawing {
             width: (LEGEND + 44.0 + longest.unwrap_or(0) as f64 * CHARACTER) as u32,
-            height: (TOP + lines.max(PLOT.1 + 60.0)) as u32,
+            height: (TOP + lines.max(height + 60.0)) as u32,
             marks,
         }
     }
@@ -280,30 +292,24 @@ impl Chart {
     }
 }
 
-/// A place for a number beside a dot that no other number has: above, then further round.
-fn free(at: Place, taken: &[Place]) -> Place {
-    let around = [
-        (0.0, -14.0),
-        (0.0, 14.0),
-        (15.0, 0.0),
-        (-15.0, 0.0),
-        (13.0, -12.0),
-        (-13.0, -12.0),
-        (13.0, 12.0),
-        (-13.0, 12.0),
-    ];
-    let mut places = (1..=4).flat_map(|ring| {
-        let far = 0.4 + 0.6 * f64::from(ring);
-        around.map(|(dx, dy)| (at.0 + dx * far, at.1 + dy * far))
+/// A place for a number beside its dot that neither a dot nor another number has.
+fn free(at: Place, dots: &[Place], numbers: &[Place]) -> Place {
+    let mut places = (1..=6).flat_map(|ring| {
+        let far = 13.0 + 9.0 * f64::from(ring - 1);
+        // Above first, then below, then round.
+        [0, 8, 1, 15, 7, 9, 2, 14, 6, 10, 4, 12, 3, 13, 5, 11].map(|sixteenth| {
+            let angle = f64::from(sixteenth) * std::f64::consts::PI / 8.0;
+            (at.0 + angle.sin() * (far + 2.0), at.1 - angle.cos() * far)
+        })
     });
-    let collides = |place: &Place| {
-        taken
+    let near = |place: &Place, others: &[Place], across: f64, down: f64| {
+        others
             .iter()
-            .any(|other| (place.0 - other.0).abs() < 15.0 && (place.1 - other.1).abs() < 12.0)
+            .any(|other| (place.0 - other.0).abs() < across && (place.1 - other.1).abs() < down)
     };
     places
-        .find(|place| !collides(place))
-        .unwrap_or((at.0, at.1 - 14.0))
+        .find(|place| !near(place, dots, 13.0, 11.0) && !near(place, numbers, 17.0, 11.0))
+        .unwrap_or((at.0, at.1 - 13.0))
 }
 
 #[cfg(test)]
@@ -367,7 +373,7 @@ mod tests {
             "{svg}"
         );
         assert_eq!(svg.matches('<').count(), svg.matches('>').count());
-        assert_eq!(svg.matches("<circle").count(), 2);
+        assert_eq!(svg.matches("<circle").count(), 4, "each with a rim");
         let png = png::write(&chart.draw()).expect("encoded");
         let picture = image::load_from_memory(&png).expect("a picture").to_rgb8();
         assert!(picture.pixels().any(|pixel| pixel.0 == PALETTE[1]));

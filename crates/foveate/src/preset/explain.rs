@@ -45,7 +45,11 @@ pub(crate) fn explain(
             let ids = [format!("{key}_{part}"), part.clone()];
             let given = ids.iter().find_map(|id| origins.get(id));
             let given = given.or_else(|| origins.get(key).filter(|_| part == "method"));
-            let origin = given.map_or("the method's default", |origin| named(*origin));
+            let origin = match given {
+                Some(origin) => named(*origin),
+                None if part == "method" => "default",
+                None => "the method's default",
+            };
             let name = format!("{key}.{part}");
             settings.push(Setting {
                 name,

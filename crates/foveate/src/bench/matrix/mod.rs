@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
-use foveate_core::{Engine, ModelCard, Options, Policy};
+use foveate_core::{CacheSettings, Engine, ModelCard, Options, Policy};
 
 use super::BenchArgs;
 use super::subject::Subject;
@@ -51,9 +51,10 @@ pub(crate) struct MatrixArgs {
 }
 
 /// What is swept when nothing is said.
-const DEFAULT_SWEEPS: [&str; 3] = [
+const DEFAULT_SWEEPS: [&str; 4] = [
     "prune=none,redvtp,llada-fastv",
     "keep=0.5,0.25",
+    "cache=none,fast-dllm",
     "policy=fixed,threshold=0.9",
 ];
 
@@ -78,7 +79,9 @@ pub(crate) fn main(
             bar.inc(1);
         }
         if round == 0 {
-            rows.iter_mut().for_each(|row| row.rounds.clear());
+            for row in &mut rows {
+                row.rounds.clear();
+            }
         }
     }
     bar.finish_and_clear();
@@ -280,6 +283,7 @@ fn reparsed(
 fn baseline(options: Options) -> Options {
     Options {
         prune: None,
+        cache: CacheSettings::default(),
         policy: Policy::default(),
         stop_at_end: false,
         max_forwards: None,

@@ -67,27 +67,25 @@ impl Page<'_> {
             1 => "1 question".to_owned(),
             count => format!("{count} questions"),
         };
-        let mut text = format!(
-            "{}, {questions}; the first row is the baseline: no pruning, no cache, fixed schedule\n\n{table}\n",
+        let refused = |(row, _): &(Row, Option<Summary>)| {
+            let reason = row.refused.as_ref()?;
+            Some(format!("refused: {}: {reason}\n", label(row)))
+        };
+        let refused: String = self.rows.iter().filter_map(refused).collect();
+        let text = format!(
+            "{}, {questions}; the first row is the baseline: no pruning, no cache, fixed schedule\n\n{table}\n\n{refused}",
             self.model
         );
-        for (row, _) in self.rows {
-            if let Some(reason) = &row.refused {
-                text += &format!("\nrefused: {}: {reason}", label(row));
-            }
-        }
-        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+        let lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
         lines.join("\n") + "\n"
     }
 
     /// One object a row.
     pub(super) fn json_lines(&self) -> anyhow::Result<String> {
-        let mut lines = String::new();
-        for (row, summary) in self.rows {
-            let object = self.object(row, summary.as_ref())?;
-            lines += &format!("{object}\n");
-        }
-        Ok(lines)
+        let line = |(row, summary): &(Row, Option<Summary>)| {
+            Ok(self.object(row, summary.as_ref())?.to_string() + "\n")
+        };
+        self.rows.iter().map(line).collect()
     }
 
     fn object(&self, row: &Row, summary: Option<&Summary>) -> anyhow::Result<Value> {

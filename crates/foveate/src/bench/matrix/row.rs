@@ -137,7 +137,7 @@ fn answer(engine: &Engine, question: &Question, setup: &Setup) -> Result<Answer>
     loop {
         let progress = engine.step_tapped(&mut [&mut denoiser], &mut NoTap, &mut |_, _| {})?;
         match progress.into_iter().next() {
-            Some(Progress::Stepped(_)) => cache_bytes = cache_bytes.max(0),
+            Some(Progress::Stepped(step)) => cache_bytes = cache_bytes.max(step.cache_bytes),
             Some(Progress::Finished) => break,
             Some(Progress::Cancelled) | None => bail!("the measurement was cancelled"),
         }
