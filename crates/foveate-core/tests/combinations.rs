@@ -1,0 +1,232 @@
+//! Every combination of settings either answers or is refused by name, and docs/combinations.md says
+//! which: it is written by this test (`FOVEATE_WRITE_DOCS=1`) and compared with it otherwise.
+
+mod explore;
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use explore::{Explored, Model, Setting, combinations, explore};
+use foveate_core::{
+    CACHES, CacheMethod, CacheSettings, Denoiser, METHODS, Method, Options, POLICIES,
+    PruneSettings, Remasking,
+};
+
+/// One thing a request chooses, with everything it may choose.
+struct Dimension {
+    name: &'static str,
+    choices: Vec<Setting>,
+}
+
+fn dimension<T: Clone + 'static>(
+    name: &'static str,
+    choices: impl IntoIterator<Item = (&'static str, T)>,
+    set: fn(&mut Options, T),
+) -> Dimension {
+    let choice = |(choice, value): (&'static str, T)| {
+        Setting::new(name, choice, move |options| set(options, value.clone()))
+    };
+    Dimension {
+        name,
+        choices: choices.into_iter().map(choice).collect(),
+    }
+}
+
+fn prune() -> Dimension {
+    let methods = METHODS.map(|(name, method)| (name, Some(method)));
+    let none = [("none", None::<Method>)];
+    dimension(
+        "prune",
+        none.into_iter().chain(methods),
+        |options, method| {
+            options.prune = method.map(|method| PruneSettings::new(method, 0.5));
+        },
+    )
+}
+
+fn cache() -> Dimension {
+    dimension("cache", CACHES, |options, method: CacheMethod| {
+        options.cache = CacheSettings::new(method);
+    })
+}
+
+fn policy() -> Dimension {
+    let policies = POLICIES.map(|(name, _, policy)| (name, policy));
+    dimension("policy", policies, |options, policy| {
+        options.policy = policy;
+    })
+}
+
+fn remasking() -> Dimension {
+    let all = [
+        ("low-confidence", Remasking::LowConfidence),
+        ("random", Remasking::Random),
+    ];
+    dimension("remasking", all, |options, remasking| {
+        options.remasking = remasking;
+    })
+}
+
+fn guidance() -> Dimension {
+    let scales = [("off", 0.0), ("on", 1.5)];
+    dimension("guidance", scales, |options, scale| {
+        options.cfg_scale = scale;
+    })
+}
+
+fn temperature() -> Dimension {
+    let all = [("0", 0.0), ("above 0", 0.7)];
+    dimension("temperature", all, |options, temperature| {
+        options.temperature = temperature;
+    })
+}
+
+fn blocks() -> Dimension {
+    let blocks = [("one", 8), ("several", 4)];
+    dimension("blocks", blocks, |options, length| {
+        options.block_length = length;
+    })
+}
+
+fn dimensions() -> Vec<Dimension> {
+    vec![
+        prune(),
+        cache(),
+        policy(),
+        remasking(),
+        guidance(),
+        temperature(),
+        blocks(),
+    ]
+}
+
+#[test]
+fn the_table_of_combinations_is_what_happens() {
+    let dimensions = dimensions();
+    let choices: Vec<&[Setting]> = dimensions.iter().map(|d| d.choices.as_slice()).collect();
+    let explored = explore(&choices);
+    let page = page(&dimensions, &explored);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/combinations.md");
+    if std::env::var_os("FOVEATE_WRITE_DOCS").is_some() {
+        std::fs::write(&path, &page).expect("docs can be written");
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == page,
+        "docs/combinations.md is out of date; run FOVEATE_WRITE_DOCS=1 cargo test -p foveate-core \
+         --test combinations and commit it. It should be:\n{page}"
+    );
+}
+
+#[test]
+fn every_combination_answers_in_a_batch_of_others_as_it_does_alone() {
+    let dimensions = dimensions();
+    let choices: Vec<&[Setting]> = dimensions.iter().map(|d| d.choices.as_slice()).collect();
+    let model = Model::new();
+    let mut started: Vec<(String, Denoiser)> = Vec::new();
+    for combination in combinations(&choices) {
+        let labels: Vec<String> = combination.iter().map(|choice| choice.label()).collect();
+        let answering = model.start(&combination).into_iter().flatten();
+        started.extend(answering.map(|denoiser| (labels.join(", "), denoiser)));
+    }
+    // Neighbours differ in their last choices only; a stride brings unlike ones together.
+    let batches = started.len().div_ceil(BATCH);
+    for first in 0..batches {
+        let batch: Vec<_> = started.iter().skip(first).step_by(batches).collect();
+        let together = model.finish(batch.iter().map(|(_, denoiser)| denoiser.fork()).collect());
+        for ((labels, denoiser), together) in batch.iter().zip(together) {
+            let alone = model.finish(vec![denoiser.fork()]).remove(0);
+            assert_eq!(together, alone, "{labels}");
+        }
+    }
+}
+
+/// Requests that are stepped together.
+const BATCH: usize = 24;
+
+#[test]
+fn keeping_every_token_changes_no_combination() {
+    let mut dimensions = dimensions();
+    let prunes = dimensions.remove(0).choices;
+    let others: Vec<&[Setting]> = dimensions.iter().map(|d| d.choices.as_slice()).collect();
+    let model = Model::new();
+    let all = Setting::new("keep", "1", |options| {
+        if let Some(prune) = &mut options.prune {
+            prune.keep = 1.0;
+        }
+    });
+    for combination in combinations(&others) {
+        let answers = |prune| {
+            let chosen = [&[prune], combination.as_slice(), &[&all]].concat();
+            let started: Result<Vec<_>, _> = model.start(&chosen).into_iter().collect();
+            started.map(|denoisers| model.finish(denoisers))
+        };
+        let Ok(plain) = answers(&prunes[0]) else {
+            continue;
+        };
+        for prune in &prunes[1..] {
+            if let Ok(answers) = answers(prune) {
+                let labels: Vec<String> = combination.iter().map(|choice| choice.label()).collect();
+                assert_eq!(answers, plain, "{}, {}", prune.label(), labels.join(", "));
+            }
+        }
+    }
+}
+
+fn page(dimensions: &[Dimension], explored: &Explored) -> String {
+    let names: Vec<&str> = dimensions.iter().map(|d| d.name).collect();
+    let (last, others) = names.split_last().expect("there are dimensions");
+    let mut page = format!(
+        "# Which settings combine\n\n\
+         Written by `crates/foveate-core/tests/combinations.rs`, which tries every combination of {} and \
+         {last} on a small random model, on two pictures and without one; do not edit. \
+         `FOVEATE_WRITE_DOCS=1 cargo test -p foveate-core --test combinations` writes it anew.\n\n\
+         Of {} combinations {} answer and {} are refused. One is refused exactly when it holds one of \
+         these pairs:\n\n| pair | | why |\n|---|---|---|\n",
+        others.join(", "),
+        explored.tried,
+        explored.tried - explored.refused,
+        explored.refused,
+    );
+    for ((a, b), reason) in &explored.pairs {
+        // A string takes every write.
+        let _ = writeln!(page, "| `{a}` | `{b}` | {reason} |");
+    }
+    for (index, rows) in dimensions.iter().enumerate() {
+        for columns in &dimensions[index + 1..] {
+            let refused = |row: &Setting, column: &Setting| {
+                explored.pairs.contains_key(&(row.label(), column.label()))
+            };
+            let any = rows
+                .choices
+                .iter()
+                .any(|row| columns.choices.iter().any(|c| refused(row, c)));
+            let main = ["prune", "cache", "policy"];
+            let is_main = main.contains(&rows.name) && main.contains(&columns.name);
+            if !any && !is_main {
+                continue;
+            }
+            let heads: Vec<&str> = columns.choices.iter().map(Setting::choice).collect();
+            let _ = write!(
+                page,
+                "\n## {} and {}\n\n| | {} |\n|---|{}\n",
+                rows.name,
+                columns.name,
+                heads.join(" | "),
+                "---|".repeat(heads.len())
+            );
+            for row in &rows.choices {
+                let cell = |column| {
+                    if refused(row, column) {
+                        "refused"
+                    } else {
+                        "yes"
+                    }
+                };
+                let cells: Vec<&str> = columns.choices.iter().map(cell).collect();
+                let _ = writeln!(page, "| {} | {} |", row.choice(), cells.join(" | "));
+            }
+        }
+    }
+    page
+}

@@ -1,0 +1,225 @@
+//! Trying every combination of settings on a small random model.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use foveate_core::{
+    DecoderShape, Denoiser, Engine, Error, Options, Progress, PromptToken, SHAPES, VisionShape,
+    VisualTokens,
+};
+use foveate_kernels::{Cpu, Heads};
+
+/// A choice within one dimension.
+pub(crate) struct Setting {
+    dimension: &'static str,
+    choice: &'static str,
+    apply: Box<dyn Fn(&mut Options)>,
+}
+
+impl Setting {
+    pub(crate) fn new(
+        dimension: &'static str,
+        choice: &'static str,
+        apply: impl Fn(&mut Options) + 'static,
+    ) -> Self {
+        Self {
+            dimension,
+            choice,
+            apply: Box::new(apply),
+        }
+    }
+
+    pub(crate) fn choice(&self) -> &'static str {
+        self.choice
+    }
+
+    /// `cache prefix`.
+    pub(crate) fn label(&self) -> String {
+        format!("{} {}", self.dimension, self.choice)
+    }
+}
+
+/// What came of all combinations.
+pub(crate) struct Explored {
+    pub(crate) tried: usize,
+    pub(crate) refused: usize,
+    /// Pairs that no combination may hold, with the reason.
+    pub(crate) pairs: BTreeMap<(String, String), String>,
+}
+
+/// Runs every combination of one choice per dimension.
+///
+/// Panics unless each either answers fully or is refused, and unless every refusal is explained by a
+/// pair that is refused whatever else is chosen.
+pub(crate) fn explore(dimensions: &[&[Setting]]) -> Explored {
+    let model = Model::new();
+    let combinations = combinations(dimensions);
+    let outcomes: Vec<Option<String>> = combinations
+        .iter()
+        .map(|combination| model.refusal(combination))
+        .collect();
+
+    // A pair is to blame if nothing that holds it answers, though each half answers elsewhere.
+    let mut pairs: BTreeMap<(String, String), Option<String>> = BTreeMap::new();
+    for (combination, outcome) in combinations.iter().zip(&outcomes) {
+        for pair in pairs_of(combination) {
+            let reason = pairs.entry(pair).or_insert_with(|| outcome.clone());
+            if outcome.is_none() {
+                *reason = None;
+            }
+        }
+    }
+    let pairs: BTreeMap<_, _> = pairs
+        .into_iter()
+        .filter_map(|(pair, reason)| Some((pair, reason?)))
+        .collect();
+    for (combination, outcome) in combinations.iter().zip(&outcomes) {
+        let explained = pairs_of(combination).any(|pair| pairs.contains_key(&pair));
+        let labels: Vec<String> = combination.iter().map(|choice| choice.label()).collect();
+        assert_eq!(outcome.is_some(), explained, "{labels:?}: {outcome:?}");
+    }
+    Explored {
+        tried: outcomes.len(),
+        refused: outcomes.iter().flatten().count(),
+        pairs,
+    }
+}
+
+/// One choice of each dimension, in every way.
+pub(crate) fn combinations<'s>(dimensions: &[&'s [Setting]]) -> Vec<Vec<&'s Setting>> {
+    let mut combinations: Vec<Vec<&Setting>> = vec![Vec::new()];
+    for choices in dimensions {
+        let shorter = std::mem::take(&mut combinations);
+        for combination in &shorter {
+            for choice in *choices {
+                combinations.push([combination.as_slice(), &[choice]].concat());
+            }
+        }
+    }
+    combinations
+}
+
+fn pairs_of(combination: &[&Setting]) -> impl Iterator<Item = (String, String)> {
+    let labels: Vec<String> = combination.iter().map(|choice| choice.label()).collect();
+    (0..labels.len()).flat_map(move |b| {
+        let labels = labels.clone();
+        (0..b).map(move |a| (labels[a].clone(), labels[b].clone()))
+    })
+}
+
+/// A model that answers in a moment, with a question about two pictures and one about none.
+pub(crate) struct Model {
+    engine: Engine,
+    questions: [(Vec<PromptToken>, Vec<Arc<VisualTokens>>); 2],
+}
+
+/// What an answer is: its ids, and what was kept of the pictures.
+pub(crate) type Answer = (Vec<u32>, usize, usize);
+
+impl Model {
+    pub(crate) fn new() -> Self {
+        let hidden = 16;
+        let decoder = DecoderShape {
+            hidden,
+            layers: 2,
+            heads: Heads {
+                count: 2,
+                kv_count: 1,
+                dim: 8,
+            },
+            mlp: 16,
+            vocabulary: 24,
+            ..SHAPES[0].decoder
+        };
+        let vision = VisionShape {
+            projected: hidden,
+            ..SHAPES[0].vision
+        };
+        let threads = std::num::NonZeroUsize::new(1);
+        let cpu = Cpu::new(threads).expect("one thread");
+        let engine =
+            Engine::random(decoder, vision, 0, cpu, &mut |_, _| {}).expect("a small model");
+        let images = [5, 4].map(|tokens| Arc::new(VisualTokens::random(tokens, hidden, 0)));
+        let text = PromptToken::Text;
+        let with = vec![
+            text(1),
+            PromptToken::Image(0),
+            text(2),
+            PromptToken::Image(1),
+            text(3),
+        ];
+        Self {
+            engine,
+            questions: [
+                (with, images.to_vec()),
+                (vec![text(4), text(5)], Vec::new()),
+            ],
+        }
+    }
+
+    /// Both questions under a combination.
+    pub(crate) fn start(&self, combination: &[&Setting]) -> Vec<Result<Denoiser, Error>> {
+        let mut options = Options {
+            gen_length: 8,
+            block_length: 8,
+            steps: 4,
+            stop: Vec::new(),
+            ..Options::default()
+        };
+        for choice in combination {
+            (choice.apply)(&mut options);
+        }
+        let questions = self.questions.iter();
+        questions
+            .map(|(prompt, images)| self.engine.start_from(prompt, images, &options))
+            .collect()
+    }
+
+    /// Steps all of them together to their ends.
+    pub(crate) fn finish(&self, mut denoisers: Vec<Denoiser>) -> Vec<Answer> {
+        loop {
+            let mut all: Vec<&mut Denoiser> = denoisers.iter_mut().collect();
+            let progress = self.engine.step(&mut all).expect("a step runs");
+            if !progress.iter().any(|p| matches!(p, Progress::Stepped(_))) {
+                break;
+            }
+        }
+        let answer = |denoiser: &Denoiser| {
+            let outcome = denoiser.outcome();
+            (
+                denoiser.ids().to_vec(),
+                outcome.visual_tokens_kept,
+                outcome.steps,
+            )
+        };
+        denoisers.iter().map(answer).collect()
+    }
+
+    /// Why a combination is refused; panics if it fails in any other way than by name.
+    fn refusal(&self, combination: &[&Setting]) -> Option<String> {
+        let labels = || {
+            combination
+                .iter()
+                .map(|choice| choice.label())
+                .collect::<Vec<_>>()
+        };
+        let mut refusals = Vec::new();
+        for started in self.start(combination) {
+            match started {
+                Err(error @ Error::Request { .. }) => refusals.push(error.to_string()),
+                Err(error) => panic!("{:?}: {error}", labels()),
+                Ok(denoiser) => {
+                    let mask = denoiser.mask();
+                    let (ids, ..) = self.finish(vec![denoiser]).remove(0);
+                    assert!(!ids.contains(&mask), "{:?} leaves masks: {ids:?}", labels());
+                }
+            }
+        }
+        assert!(
+            refusals.is_empty() || refusals.len() == self.questions.len(),
+            "{:?} depends on the pictures: {refusals:?}",
+            labels()
+        );
+        refusals.pop()
+    }
+}
