@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::noise::Noise;
 use crate::tensor::TensorView;
 
@@ -286,6 +286,21 @@ pub enum Sum {
     OverRows,
 }
 
+impl Rank<'_> {
+    /// Refuses a given id that a head of `outputs` ids does not have.
+    pub(crate) fn check(&self, outputs: usize) -> Result<()> {
+        let unknown = |pick: &&Pick<'_>| matches!(pick, Pick::Given(id) if *id as usize >= outputs);
+        match self.picks.iter().find(unknown) {
+            Some(pick) => Err(Error::shape(
+                "given token id",
+                format!("below {outputs}"),
+                format!("{pick:?}"),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Ask {
     /// Floats this ask takes in the probe.
     pub fn len(&self) -> usize {
@@ -377,6 +392,8 @@ pub struct Rank<'a> {
 pub enum Pick<'a> {
     /// The highest logit; the lowest id among equals.
     Greedy,
+    /// This id, whatever the others are: its probability is what is asked for.
+    Given(u32),
     /// The highest `exp(logit) / (-ln u)^temperature` (`LLaDA`'s Gumbel form).
     Gumbel {
         /// Above zero.

@@ -338,7 +338,7 @@ fn odd_vocabularies_with_forbidden_ids_equal_the_reference() {
             cases.push(vec![0, last]);
         }
         for forbidden in cases {
-            let picks = &[Pick::Greedy; 3];
+            let picks = &[Pick::Greedy, Pick::Given(last), Pick::Given(last / 2)];
             check_rank(
                 &head,
                 3,
@@ -349,6 +349,46 @@ fn odd_vocabularies_with_forbidden_ids_equal_the_reference() {
             );
         }
     }
+}
+
+#[test]
+fn a_given_id_has_its_own_probability() {
+    let head = Linear::new(8, &[400], 3);
+    let x = random(8, 4);
+    for mut cpu in every_isa(1) {
+        let mut guess = |pick| {
+            let wanted = Rank {
+                forbidden: &[17],
+                picks: &[pick],
+            };
+            rank(&mut cpu, &head, &x, &wanted)[0]
+        };
+        let best = guess(Pick::Greedy);
+        assert_eq!(guess(Pick::Given(best.token)), best);
+        let sum: f64 = (0..400).map(|id| guess(Pick::Given(id)).probability).sum();
+        assert!((sum - 1.0).abs() < 1e-6, "{sum}");
+        let forbidden = guess(Pick::Given(17));
+        assert_eq!((forbidden.token, forbidden.probability), (17, 0.0));
+    }
+}
+
+#[test]
+fn a_given_id_that_does_not_exist_is_refused() {
+    let head = Linear::new(8, &[40], 3);
+    let refuse = |result: foveate_kernels::Result<()>| common::request_errors(&[result]);
+    let wanted = Rank {
+        forbidden: &[],
+        picks: &[Pick::Given(40)],
+    };
+    let mut cpu = every_isa(1).remove(0);
+    let (w, x) = (head.weight(&cpu), upload(&mut cpu, &[0.0; 8], 8));
+    refuse(cpu.rank(&x, &w, &wanted, &mut Vec::new()));
+    let mut reference = Reference::default();
+    let (w, x) = (
+        head.weight(&reference),
+        upload(&mut reference, &[0.0; 8], 8),
+    );
+    refuse(reference.rank(&x, &w, &wanted, &mut Vec::new()));
 }
 
 #[test]
@@ -389,7 +429,7 @@ fn candidates_of_a_large_vocabulary_equal_the_reference() {
         5,
         &Rank {
             forbidden: &[126_348, 0, 5, 77_000],
-            picks: &[greedy, drawn, greedy, drawn, greedy],
+            picks: &[greedy, drawn, Pick::Given(77_001), drawn, Pick::Given(5)],
         },
     );
 }

@@ -52,6 +52,7 @@ pub(super) fn rank(
 ) -> Result<()> {
     same("inputs of the head", head.inputs, x.width)?;
     same("picks", x.rows, rank.picks.len())?;
+    rank.check(head.outputs)?;
     same(
         "a head is a plain linear",
         1,
@@ -184,6 +185,7 @@ impl Kernel for Fold<'_> {
             };
             self.partials[i] = match &self.picks[i] {
                 Pick::Greedy => partial,
+                Pick::Given(id) => self.given(i, first, *id, partial),
                 pick @ Pick::Gumbel { .. } => self.draw(i, first, pick, partial),
             };
         }
@@ -202,6 +204,23 @@ impl Fold<'_> {
             for line in &mut self.done.sums[panel * rows..(panel + 1) * rows] {
                 line[lane] = f32::NEG_INFINITY;
             }
+        }
+    }
+
+    /// The given id if it is one of this chunk's, else no candidate.
+    fn given(&self, i: usize, first: usize, id: u32, partial: Partial) -> Partial {
+        let at = (id as usize).checked_sub(first);
+        match at.filter(|at| *at < self.done.panels.len() * LANES) {
+            Some(at) => Partial {
+                score: 0.0,
+                token: id,
+                logit: self.done.sums[at / LANES * self.done.rows.len() + i][at % LANES],
+                ..partial
+            },
+            None => Partial {
+                score: f64::NEG_INFINITY,
+                ..partial
+            },
         }
     }
 

@@ -121,6 +121,8 @@ pub(super) fn erf(x: f64) -> f64 {
 pub(super) fn guess(logits: &[f64], pick: &Pick<'_>) -> Guess {
     let scored = |token: usize| match pick {
         Pick::Greedy => logits[token],
+        Pick::Given(id) if *id as usize == token => 0.0,
+        Pick::Given(_) => f64::NEG_INFINITY,
         // exp(l) / (-ln u)^T ranks as l - T ln(-ln u).
         Pick::Gumbel { temperature, noise } => {
             logits[token] - temperature * (-noise.draw(token as u32).ln()).ln()

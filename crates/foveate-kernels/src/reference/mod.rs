@@ -382,6 +382,7 @@ impl Backend for Reference {
     ) -> Result<()> {
         same("inputs of the head", head.inputs, x.width)?;
         same("picks", x.rows, rank.picks.len())?;
+        rank.check(head.outputs)?;
         for (r, pick) in rank.picks.iter().enumerate() {
             let logits: Vec<f64> = (0..head.outputs)
                 .map(|n| {
