@@ -238,6 +238,7 @@ impl Engine {
             let denoiser = &mut *denoisers[owner];
             let positions = denoiser.committable();
             let (mine, rest) = guesses.split_at(positions.len());
+            let (scores, rest) = rest.split_at(denoiser.scored().len());
             guesses = rest;
             let block = denoiser.block() + 1;
             let before = denoiser.masked();
@@ -245,6 +246,7 @@ impl Engine {
             let absorbed = denoiser.absorb(&Seen {
                 positions: &positions,
                 guesses: mine,
+                scores,
                 logits: logits.get(&owner).map_or(&[], Vec::as_slice),
             });
             let clock = Instant::now();

@@ -30,8 +30,9 @@ pub use config::{
     VisionTower,
 };
 pub use denoise::{
-    Cancel, Commit, Denoiser, EntropyBound, Factor, FinishReason, Fixed, Klass, Options, Outcome,
-    POLICIES, PhaseTimes, Policy, Prophet, Recorded, Remasking, Step, Threshold,
+    AnswerTemplate, Cancel, Choice, Commit, Denoiser, EntropyBound, Factor, FinishReason, Fixed,
+    Klass, Options, Outcome, POLICIES, PhaseTimes, Policy, Prophet, Recorded, Remasking, Step,
+    Threshold,
 };
 pub use engine::{Engine, OnLayer, Progress, Request};
 pub use error::{Error, Result};

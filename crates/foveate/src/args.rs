@@ -186,6 +186,7 @@ impl GenerationArgs {
                 self.stop.clone()
             },
             generation_suffix: self.generation_suffix.clone(),
+            template: None,
             seed: self.seed,
             prune,
             cache: self.cache.settings(),

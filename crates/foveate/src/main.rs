@@ -19,6 +19,7 @@ mod progress;
 mod report;
 mod run;
 mod table;
+mod template;
 mod verify;
 mod visual;
 

@@ -14,6 +14,9 @@ pub(crate) struct Report {
     pub(crate) answer: String,
     pub(crate) finish_reason: foveate_core::FinishReason,
     pub(crate) visual_tokens: VisualTokenCounts,
+    /// The template's choices in order; absent without any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) choices: Vec<foveate_core::Choice>,
     /// Denoising steps run.
     pub(crate) steps: usize,
     /// Sequences that went through the decoder; guidance makes two a step.
@@ -83,6 +86,7 @@ pub(crate) fn options(options: &Options, layers: usize) -> Result<Value> {
         "cfg_scale": options.cfg_scale,
         "stop": options.stop,
         "generation_suffix": options.generation_suffix,
+        "template": options.template.as_ref().map(|template| template.text()),
         "seed": options.seed,
         "cache": cache(&options.cache),
         "prune": options.prune.as_ref().zip(pruning).map(|(settings, pruning)| prune(settings, &pruning)),

@@ -16,6 +16,7 @@ use crate::args::{DEFAULT_KEEP, GenerationArgs, ImageArgs, ModelArgs, PruneArgs}
 use crate::exit::{self, usage};
 use crate::preset::{self, Origins, Preset};
 use crate::report::{self, Report, Timings, VisualTokenCounts, milliseconds, to_milliseconds};
+use crate::template::TemplateArgs;
 use crate::visual::Frames;
 use crate::{load, overlay, pictures, progress};
 
@@ -48,6 +49,8 @@ pub(crate) struct RunArgs {
     images: ImageArgs,
     #[command(flatten)]
     generation: GenerationArgs,
+    #[command(flatten)]
+    template: TemplateArgs,
     #[command(flatten)]
     prune: PruneArgs,
     /// Share of each image's visual tokens that survives, above 0 and at most 1
@@ -137,6 +140,11 @@ fn open(args: &RunArgs, prune: Option<PruneSettings>) -> Result<(load::Model, Op
         preset.check(model.card.family)?;
     }
     let options = args.generation.options(model.card.default_options(), prune);
+    let options = if args.template.check()? {
+        args.template.fit(options, &args.generation, &model)?
+    } else {
+        options
+    };
     options.check(model.card.decoder.layers)?;
     Ok((model, options))
 }
@@ -211,6 +219,7 @@ fn account(
             seen: outcome.visual_tokens_seen,
             kept: outcome.visual_tokens_kept,
         },
+        choices: outcome.choices.clone(),
         steps: outcome.steps,
         forwards: outcome.forwards,
         tokens_per_forward: outcome.response as f64 / outcome.forwards.max(1) as f64,

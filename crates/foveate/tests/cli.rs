@@ -53,6 +53,8 @@ fn help_names_every_command_and_its_flags() {
         "--block-length",
         "--steps",
         "--remasking",
+        "--template",
+        "--choices",
         "--policy",
         "--max-forwards",
         "--stop-at-end",
@@ -175,6 +177,36 @@ fn a_policy_is_named_with_its_forwards_and_tokens_per_forward() {
 }
 
 #[test]
+fn a_template_keeps_its_text_and_names_its_choice() {
+    let report = object(tiny().args([
+        "-i",
+        "Which?",
+        "--template",
+        "I say {choice}, {{{slot:3}}}.",
+        "--choices",
+        "A,B,C D",
+        "--policy",
+        "threshold=0.5",
+        "--json",
+    ]));
+    let answer = report["answer"].as_str().expect("text");
+    assert!(answer.starts_with("I say "), "{answer}");
+    assert!(answer.ends_with("}."), "{answer}");
+    let chosen = report["choices"][0]["option"].as_u64().expect("an index");
+    let chosen = ["A", "B", "C D"][chosen as usize];
+    assert!(
+        answer.starts_with(&format!("I say {chosen}, {{")),
+        "{answer}"
+    );
+    assert_eq!(
+        report["options"]["template"],
+        "I say {choice}, {{{slot:3}}}."
+    );
+    let output = run(tiny().args(["-i", "Which?", "--choices", "yes,no"]));
+    assert!(["yes\n", "no\n"].contains(&stdout(&output).as_str()));
+}
+
+#[test]
 fn guidance_makes_two_forwards_a_step() {
     let report = object(tiny_with_picture().args(["--cfg-scale", "0.5", "--json"]));
     assert_eq!(
@@ -185,7 +217,7 @@ fn guidance_makes_two_forwards_a_step() {
 
 #[test]
 fn flags_that_cannot_be_are_usage_errors() {
-    let cases: [(&[&str], &str); 21] = [
+    let cases: [(&[&str], &str); 27] = [
         (
             &["--prune", "redvtp", "--keep", "0"],
             "above 0 and at most 1",
@@ -221,6 +253,15 @@ fn flags_that_cannot_be_are_usage_errors() {
             "low-confidence",
         ),
         (&["--max-forwards", "0"], "max-forwards"),
+        (&["--template", "no slot"], "expected a slot"),
+        (&["--template", "{slot:0}"], "from 1 on"),
+        (&["--template", "{slot:2"], "without its }"),
+        (
+            &["--template", "{slot:20}", "--gen-length", "8"],
+            "--gen-length",
+        ),
+        (&["--template", "{slot:2}", "--choices", "A"], "no {choice}"),
+        (&["--choices", "A,"], "no token"),
         (&["--gen-length", "0"], "--gen-length"),
         (
             &["--gen-length", "16", "--block-length", "8", "--steps", "7"],

@@ -13,6 +13,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) positions: &'a [u32],
     /// One per position.
     pub(crate) guesses: &'a [Guess],
+    /// One per token of [`Denoiser::scored`].
+    pub(crate) scores: &'a [Guess],
     /// `[positions, vocabulary]`, where [`Denoiser::wants_logits`] asked for them.
     pub(crate) logits: &'a [f32],
 }
@@ -32,16 +34,19 @@ impl Denoiser {
             cache.settle((0..self.recipe.gen_length).map(|p| !canvas.is_masked(p)));
         }
         let all = candidates(&self.recipe, self.step, seen.positions, seen.guesses);
+        let option = self.choose_option(seen.scores);
         let chosen = self.choose(&all, seen);
         for &i in &chosen {
             self.canvas.commit(all[i].position, all[i].token);
         }
-        let found = self
+        self.end_slots();
+        // A stop string ends a slot of a template, and an answer without one.
+        let stops = self
             .recipe
             .stop
             .iter()
-            .filter_map(|s| self.canvas.find(s))
-            .min();
+            .filter(|_| self.recipe.template.is_none());
+        let found = stops.filter_map(|s| self.canvas.find(s)).min();
         self.stop = match (self.stop, found) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -54,7 +59,11 @@ impl Denoiser {
             confidence: c.confidence,
         };
         Absorbed {
-            commits: chosen.iter().map(|&i| report(&all[i])).collect(),
+            commits: chosen
+                .iter()
+                .map(|&i| report(&all[i]))
+                .chain(option)
+                .collect(),
             drafts: all.iter().map(report).collect(),
             revisions: Vec::new(),
         }
@@ -77,7 +86,7 @@ impl Denoiser {
         let mut chosen = recipe.policy.choose(&View {
             candidates,
             order: &order,
-            masked: self.canvas.masked(recipe.gen_length).len(),
+            masked: self.open(recipe.gen_length).len(),
             scheduled: self.transfers.get(self.step_in_block).copied().unwrap_or(1),
             progress: (self.step_in_block + 1) as f64 / recipe.steps_per_block as f64,
             still: &still,
@@ -90,7 +99,7 @@ impl Denoiser {
             if chosen.is_empty() {
                 chosen.extend(order.iter().copied().find(real));
             }
-            self.stuck = chosen.is_empty();
+            self.stuck |= chosen.is_empty() && !candidates.is_empty();
         }
         chosen.sort_unstable();
         chosen
@@ -152,6 +161,7 @@ mod tests {
             denoiser.absorb(&Seen {
                 positions: &positions,
                 guesses: &guesses,
+                scores: &[],
                 logits: &logits,
             });
             steps += 1;

@@ -8,11 +8,9 @@ pub(crate) struct Canvas {
 }
 
 impl Canvas {
-    pub(crate) fn new(length: usize, mask: u32) -> Self {
-        Self {
-            ids: vec![mask; length],
-            mask,
-        }
+    /// Begins with `ids`: masks where there is something to fill.
+    pub(crate) fn new(ids: Vec<u32>, mask: u32) -> Self {
+        Self { ids, mask }
     }
 
     pub(crate) fn ids(&self) -> &[u32] {
@@ -57,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_predicted_mask_stays_masked() {
-        let mut canvas = Canvas::new(3, 9);
+        let mut canvas = Canvas::new(vec![9; 3], 9);
         canvas.commit(0, 5);
         canvas.commit(1, 9);
         assert_eq!(canvas.masked(3), [1, 2]);
@@ -67,7 +65,7 @@ mod tests {
 
     #[test]
     fn an_end_counts_once_nothing_before_it_is_masked() {
-        let mut canvas = Canvas::new(4, 9);
+        let mut canvas = Canvas::new(vec![9; 4], 9);
         canvas.commit(2, 7);
         canvas.commit(0, 5);
         assert_eq!(canvas.find_settled(&[6, 7]), None);

@@ -7,7 +7,7 @@ use foveate_kernels::{Noise, Pick};
 use super::drift::Drift;
 use super::options::Recipe;
 use super::schedule::linear;
-use super::{Cancel, Canvas};
+use super::{Cancel, Canvas, Choice};
 use crate::cache::{CacheState, Work};
 use crate::sequence::{Origin, Sequence};
 use crate::visual::VisualTokens;
@@ -30,6 +30,8 @@ pub struct Denoiser {
     /// The answer would go on, but its forwards are spent.
     pub(super) exhausted: bool,
     pub(super) drift: Drift,
+    /// Choices of the template that were made, in its order.
+    pub(super) choices: Vec<Choice>,
     pub(super) kept: usize,
     pub(super) pruned: bool,
     pub(super) cancel: Cancel,
@@ -44,7 +46,7 @@ impl Denoiser {
         let caching = recipe.caching.clone();
         Self {
             cache: caching.map(|caching| CacheState::new(caching, recipe.gen_length)),
-            canvas: Canvas::new(recipe.gen_length, recipe.mask),
+            canvas: Canvas::new(recipe.canvas.clone(), recipe.mask),
             recipe: Arc::new(recipe),
             images,
             sequence,
@@ -56,6 +58,7 @@ impl Denoiser {
             stuck: false,
             exhausted: false,
             drift: Drift::default(),
+            choices: Vec::new(),
             kept,
             pruned: false,
             cancel: Cancel::default(),
@@ -126,8 +129,7 @@ impl Denoiser {
                     return false;
                 }
                 let masked = self
-                    .canvas
-                    .masked(end)
+                    .open(end)
                     .iter()
                     .filter(|&&p| p as usize >= start)
                     .count();
@@ -137,11 +139,7 @@ impl Denoiser {
                 .stop
                 .is_some_and(|stop| self.canvas.masked(stop).is_empty());
             let block_full = (start..end).all(|p| !self.canvas.is_masked(p));
-            let spent = if self.recipe.policy.keeps_schedule() {
-                self.step_in_block == self.recipe.steps_per_block
-            } else {
-                self.stuck
-            };
+            let spent = self.spent() && self.choice_due().is_none();
             if done_before_stop || block_full || spent {
                 self.block += 1;
                 self.step_in_block = 0;
@@ -153,6 +151,29 @@ impl Denoiser {
             self.exhausted = (self.step + 1) * self.forwards_per_step() > most;
             return !self.exhausted;
         }
+    }
+
+    /// Whether this block takes no more tokens one by one.
+    pub(super) fn spent(&self) -> bool {
+        if self.recipe.policy.keeps_schedule() {
+            self.step_in_block >= self.recipe.steps_per_block
+        } else {
+            self.stuck
+        }
+    }
+
+    /// Masked positions below `end` that are committed token by token.
+    pub(super) fn open(&self, end: usize) -> Vec<u32> {
+        let mut masked = self.canvas.masked(end);
+        if let Some(template) = &self.recipe.template {
+            let chosen = |p: &u32| {
+                template
+                    .choices()
+                    .any(|(at, _)| at.contains(&(*p as usize)))
+            };
+            masked.retain(|p| !chosen(p));
+        }
+        masked
     }
 
     pub(super) fn forwards_per_step(&self) -> usize {
@@ -167,8 +188,17 @@ impl Denoiser {
     /// Masked positions that this step may commit: before the stop if one is known, else before the
     /// block's end. Left-overs of earlier blocks are included.
     pub(crate) fn committable(&self) -> Vec<u32> {
+        if self.spent() {
+            return Vec::new();
+        }
         let end = (self.block + 1) * self.recipe.block_length;
-        self.canvas.masked(self.stop.unwrap_or(end))
+        self.open(self.stop.unwrap_or(end))
+    }
+
+    /// Positions whose final rows this step reads.
+    pub(crate) fn read(&self) -> Vec<u32> {
+        let scored = self.scored().into_iter().map(|(position, _)| position);
+        self.committable().into_iter().chain(scored).collect()
     }
 
     /// Every masked position, later blocks included.
@@ -178,7 +208,7 @@ impl Denoiser {
 
     /// The rows that the next step computes.
     pub(crate) fn work(&mut self) -> Work {
-        let read = self.committable();
+        let read = self.read();
         // A pruner sees every row, whether it reads attention or drops rows between two layers.
         let whole = self.pruning_due().is_some();
         let Some(cache) = &mut self.cache else {

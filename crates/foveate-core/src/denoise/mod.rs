@@ -11,7 +11,9 @@ mod policy;
 mod pruning;
 mod remask;
 mod schedule;
+mod slots;
 mod step;
+mod template;
 
 pub(crate) use absorb::Seen;
 pub use cancel::Cancel;
@@ -20,4 +22,6 @@ pub use denoiser::Denoiser;
 pub use options::{Options, Recorded, Remasking};
 pub use outcome::{FinishReason, Outcome};
 pub use policy::{EntropyBound, Factor, Fixed, Klass, POLICIES, Policy, Prophet, Threshold};
+pub use slots::Choice;
 pub use step::{Commit, PhaseTimes, Step};
+pub use template::AnswerTemplate;

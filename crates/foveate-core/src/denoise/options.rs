@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::policy::Policy;
+use super::template::AnswerTemplate;
 use crate::cache::{CacheSettings, Caching};
 use crate::error::{Error, Result};
 use crate::models::ModelCard;
@@ -44,6 +45,8 @@ pub struct Options {
     pub stop: Vec<String>,
     /// Text placed after the answer canvas and visible to all of it.
     pub generation_suffix: Option<String>,
+    /// Text of the answer that is given, with slots to fill; `gen_length` is its length.
+    pub template: Option<Arc<AnswerTemplate>>,
     /// Seed of every random choice.
     pub seed: u64,
     /// Visual-token pruning, or none.
@@ -68,6 +71,7 @@ impl Default for Options {
             cfg_scale: 0.0,
             stop: vec!["<|eot_id|>".into()],
             generation_suffix: None,
+            template: None,
             seed: 0,
             prune: None,
             cache: CacheSettings::default(),
@@ -98,6 +102,11 @@ pub(crate) struct Recipe {
     pub(crate) max_forwards: Option<usize>,
     /// Ids that end the answer early; empty when it is not to.
     pub(crate) end: Vec<u32>,
+    /// Ids that end a slot of a template.
+    pub(crate) slot_ends: Vec<u32>,
+    pub(crate) template: Option<Arc<AnswerTemplate>>,
+    /// The answer before the first step: masks where there is something to fill.
+    pub(crate) canvas: Vec<u32>,
     pub(crate) forbidden: Vec<u32>,
     pub(crate) temperature: f64,
     pub(crate) cfg_scale: f64,
@@ -141,6 +150,9 @@ impl Options {
             return Err(Error::request("stop", "a stop string is empty"));
         }
         self.check_policy()?;
+        if let Some(template) = &self.template {
+            template.check_lengths(gen_length, block_length)?;
+        }
         let pruning = self.pruning(layers)?;
         self.cache.build(pruning.as_ref()).map(drop)
     }
@@ -189,10 +201,17 @@ impl Options {
             remasking: self.remasking,
             policy: self.policy,
             max_forwards: self.max_forwards,
-            end: if self.stop_at_end {
+            // The end of a slot is not the end of a template.
+            end: if self.stop_at_end && self.template.is_none() {
                 card.end.clone()
             } else {
                 Vec::new()
+            },
+            slot_ends: card.end.clone(),
+            template: self.template.clone(),
+            canvas: match &self.template {
+                Some(template) => template.ids().to_vec(),
+                None => vec![mask; self.gen_length],
             },
             forbidden: card.forbidden.clone(),
             temperature: self.temperature,
@@ -216,6 +235,18 @@ impl Options {
         };
         let most = self.max_forwards.unwrap_or(usize::MAX);
         steps.min(most / self.forwards_per_step())
+    }
+
+    /// The same with a template: its canvas in one block, two tokens of its slots a step.
+    #[must_use]
+    pub fn with_template(self, template: AnswerTemplate) -> Self {
+        Self {
+            gen_length: template.len(),
+            block_length: template.len(),
+            steps: template.open_tokens().div_ceil(2).max(1),
+            template: Some(Arc::new(template)),
+            ..self
+        }
     }
 
     /// A guided step runs two sequences.

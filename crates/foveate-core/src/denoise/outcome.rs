@@ -1,6 +1,6 @@
 //! The answer so far: where it ends, and why.
 
-use super::Denoiser;
+use super::{Choice, Denoiser};
 
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -23,6 +23,8 @@ pub struct Outcome {
     pub ids: Vec<u32>,
     /// How many of `ids` are the response.
     pub response: usize,
+    /// The choices of its template, in order.
+    pub choices: Vec<Choice>,
     /// Why it ended.
     pub finish_reason: FinishReason,
     /// Visual tokens the prompt began with.
@@ -41,11 +43,16 @@ impl Denoiser {
         let length = self.recipe.gen_length;
         let settled = self.end_position().unwrap_or(length);
         let end = self.stop.unwrap_or(length).min(settled);
-        let mut ids = self.canvas.ids()[..end].to_vec();
+        let mut ids = match self.filled() {
+            Some(ids) => ids,
+            None => self.canvas.ids()[..end].to_vec(),
+        };
+        let response = ids.len();
         ids.extend_from_slice(&self.recipe.suffix);
         Outcome {
             ids,
-            response: end,
+            response,
+            choices: self.choices.clone(),
             finish_reason: match self.stop {
                 _ if self.exhausted => FinishReason::MaxForwards,
                 _ if settled < self.stop.unwrap_or(length) => FinishReason::End,

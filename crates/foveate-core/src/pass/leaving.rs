@@ -44,7 +44,7 @@ impl Pass {
                 continue;
             }
             let response = lane.sequence.response().start;
-            let read = denoisers[lane.owner].committable();
+            let read = denoisers[lane.owner].read();
             let packed = |p: u32| lane.packed(response + p as usize);
             rows.extend(
                 read.into_iter()

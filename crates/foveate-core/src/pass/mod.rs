@@ -206,6 +206,10 @@ impl Pass {
                 picks.push(denoiser.pick(position));
                 wanted.push((lane.owner, position));
             }
+            for (position, token) in denoiser.scored() {
+                picks.push(Pick::Given(token));
+                wanted.push((lane.owner, position));
+            }
         }
         let mix = self.mix(denoisers, leaving, &wanted);
         let everything = if tap.wants(Signal::Logits) {

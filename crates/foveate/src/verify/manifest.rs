@@ -153,6 +153,7 @@ impl Manifest {
             cfg_scale: args["cfg_scale"].as_f64().unwrap_or(0.0),
             stop: stop.filter_map(|s| s.as_str().map(String::from)).collect(),
             generation_suffix: args["generation_suffix"].as_str().map(String::from),
+            template: None,
             seed: 0,
             prune: self.pruning()?,
             cache: self.cache()?,
