@@ -37,7 +37,7 @@ pub trait Backend: Send + 'static {
     /// Empties a buffer and gives its rows another width; the memory stays.
     fn reshape(&self, buf: &mut Self::Buf, width: usize);
     /// The tables of a step.
-    fn plan(&self, plan: &Plan) -> Result<Self::Plan>;
+    fn plan(&mut self, plan: &Plan) -> Result<Self::Plan>;
 
     /// Copies host rows into `out` from row `at` on.
     fn write(&mut self, rows: &[f32], out: &mut Self::Buf, at: usize) -> Result<()>;

@@ -100,9 +100,9 @@ fn weights_whose_parts_do_not_fit_are_errors() {
 
 #[test]
 fn plans_that_overlap_or_ask_outside_are_errors() {
-    let b = cpu();
+    let mut b = cpu();
     let span = |queries, keys| Span { queries, keys };
-    let plan = |spans: &[Span], asks: &[Ask]| {
+    let mut plan = |spans: &[Span], asks: &[Ask]| {
         b.plan(&Plan {
             spans: spans.to_vec(),
             rotation: None,

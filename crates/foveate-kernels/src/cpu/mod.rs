@@ -37,6 +37,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use isa::Isa;
 pub use panels::Packed;
+use plan::Angles;
 pub use plan::Schedule;
 pub use rows::Rows;
 
@@ -59,6 +60,7 @@ use workshop::Workshop;
 pub struct Cpu {
     shop: Workshop,
     partials: Vec<Partial>,
+    angles: Angles,
     weights: Arc<AtomicUsize>,
     buffers: Arc<AtomicUsize>,
 }
@@ -86,6 +88,7 @@ impl Cpu {
         Ok(Self {
             shop: Workshop::new(isa, threads)?,
             partials: Vec::new(),
+            angles: Angles::default(),
             weights: Arc::default(),
             buffers: Arc::default(),
         })
@@ -158,8 +161,8 @@ impl Backend for Cpu {
         buf.reshape(width);
     }
 
-    fn plan(&self, plan: &Plan) -> Result<Schedule> {
-        Schedule::new(plan, &self.buffers)
+    fn plan(&mut self, plan: &Plan) -> Result<Schedule> {
+        Schedule::new(plan, &mut self.angles, &self.buffers)
     }
 
     fn write(&mut self, rows: &[f32], out: &mut Rows, at: usize) -> Result<()> {
@@ -304,7 +307,10 @@ impl Backend for Cpu {
         let partials = self.partials.capacity() * size_of::<Partial>();
         Memory {
             weights: self.weights.load(Ordering::Relaxed),
-            buffers: self.buffers.load(Ordering::Relaxed) + self.shop.bytes() + partials,
+            buffers: self.buffers.load(Ordering::Relaxed)
+                + self.shop.bytes()
+                + self.angles.bytes()
+                + partials,
         }
     }
 }

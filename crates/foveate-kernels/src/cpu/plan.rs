@@ -74,25 +74,59 @@ pub(super) struct Turns {
     keys: Option<Vec<f32>>,
 }
 
+/// Cosines and sines of every position so far, which the steps of an answer share.
+#[derive(Debug, Default)]
+pub(super) struct Angles {
+    theta: f32,
+    dim: usize,
+    /// `[positions][cosines, sines]`
+    table: Vec<f32>,
+}
+
+impl Angles {
+    /// Has at least the first `positions` positions.
+    fn reach(&mut self, rotation: &Rotation, positions: usize) {
+        let Rotation { theta, dim, .. } = *rotation;
+        if self.theta.to_bits() != theta.to_bits() || self.dim != dim {
+            *self = Self {
+                theta,
+                dim,
+                table: Vec::new(),
+            };
+        }
+        let half = dim / 2;
+        let known = self.table.len() / (2 * half).max(1);
+        let frequencies: Vec<f32> = (0..half).map(|j| frequency(theta, dim, j)).collect();
+        for position in known..positions {
+            let angles = frequencies.iter().map(|f| position as f32 * f);
+            self.table.extend(angles.clone().map(f32::cos));
+            self.table.extend(angles.map(f32::sin));
+        }
+    }
+
+    fn of(&self, positions: &[u32]) -> Vec<f32> {
+        let width = self.dim / 2 * 2;
+        let mut table = Vec::with_capacity(positions.len() * width);
+        for &position in positions {
+            table.extend_from_slice(&self.table[position as usize * width..][..width]);
+        }
+        table
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.table.capacity() * size_of::<f32>()
+    }
+}
+
 impl Turns {
-    fn new(rotation: &Rotation) -> Self {
-        let half = rotation.dim / 2;
-        let frequencies: Vec<f32> = (0..half)
-            .map(|j| frequency(rotation.theta, rotation.dim, j))
-            .collect();
-        let table = |positions: &[u32]| {
-            let mut table = Vec::with_capacity(positions.len() * 2 * half);
-            for &position in positions {
-                let angles = frequencies.iter().map(|f| position as f32 * f);
-                table.extend(angles.clone().map(f32::cos));
-                table.extend(angles.map(f32::sin));
-            }
-            table
-        };
+    fn new(rotation: &Rotation, angles: &mut Angles) -> Self {
+        let positions = rotation.queries.iter().chain(&rotation.keys);
+        let most = positions.max().map_or(0, |p| *p as usize + 1);
+        angles.reach(rotation, most);
         Self {
-            half,
-            queries: table(&rotation.queries),
-            keys: (rotation.keys != rotation.queries).then(|| table(&rotation.keys)),
+            half: rotation.dim / 2,
+            queries: angles.of(&rotation.queries),
+            keys: (rotation.keys != rotation.queries).then(|| angles.of(&rotation.keys)),
         }
     }
 
@@ -118,7 +152,7 @@ impl Turns {
 }
 
 impl Schedule {
-    pub(super) fn new(plan: &Plan, total: &Arc<AtomicUsize>) -> Result<Self> {
+    pub(super) fn new(plan: &Plan, angles: &mut Angles, total: &Arc<AtomicUsize>) -> Result<Self> {
         let mut spans: Vec<&Span> = plan
             .spans
             .iter()
@@ -145,7 +179,8 @@ impl Schedule {
         }
         // Long blocks first: the last task to finish is then a short one.
         blocks.sort_by_key(|b| std::cmp::Reverse(b.keys.len()));
-        let turns = plan.rotation.as_ref().map(Turns::new);
+        let rotation = plan.rotation.as_ref();
+        let turns = rotation.map(|rotation| Turns::new(rotation, angles));
         let bytes = turns.as_ref().map_or(0, Turns::floats) * size_of::<f32>();
         Ok(Self {
             longest: blocks.iter().map(|b| b.keys.len()).max().unwrap_or(0),

@@ -137,7 +137,7 @@ impl Backend for Reference {
         (buf.rows, buf.width) = (0, width);
     }
 
-    fn plan(&self, plan: &Plan) -> Result<Plan> {
+    fn plan(&mut self, plan: &Plan) -> Result<Plan> {
         Ok(plan.clone())
     }
 
