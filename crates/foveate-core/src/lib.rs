@@ -22,7 +22,7 @@ mod visual;
 
 pub use cache::{
     AttentionMask, CACHES, Cache, CacheMethod, CacheSettings, CacheView, Caching, DelayedKv,
-    DllmCache, FastDllm, Keep, Partial, Prefix, Reach, Work,
+    DllmCache, Elastic, FastDllm, Keep, Partial, Prefix, Reach, Work,
 };
 pub use checkpoint::{Checkpoint, EmbeddedFiles, Environment, TensorRef, is_repository, resolve};
 pub use config::{

@@ -251,6 +251,41 @@ fn a_cached_step_computes_only_its_own_rows() {
 }
 
 #[test]
+fn elastic_refreshes_the_layers_behind_the_one_whose_attention_moved() {
+    let engine = cpu();
+    let layers = engine.card().decoder.layers;
+    let steps = |similarity| {
+        let options = Options {
+            cache: CacheSettings {
+                similarity: Some(similarity),
+                ..CacheSettings::new(CacheMethod::Elastic)
+            },
+            ..two_blocks()
+        };
+        let mut denoiser = engine.start(&asked(&engine, options)).unwrap();
+        let mut steps = Vec::new();
+        while let Progress::Stepped(step) =
+            engine.step(&mut [&mut denoiser]).unwrap().pop().unwrap()
+        {
+            steps.push((step.rows, step.rows_computed));
+        }
+        steps
+    };
+    let all = steps(0.0)[0].0;
+    // Never: the block's masks, the tokens just committed, and at most one watched row per layer.
+    for (step, (rows, computed)) in steps(0.0).into_iter().enumerate().skip(1) {
+        assert!(rows <= 8 + 2 + layers, "step {step}: {rows} rows");
+        assert_eq!(computed, rows * layers, "step {step}");
+    }
+    // Always, once there is a step to compare with: from the second layer on.
+    for (step, (rows, computed)) in steps(1.0).into_iter().enumerate().skip(3) {
+        assert!(rows < all, "step {step}");
+        assert!(computed > rows * layers, "step {step}");
+        assert!(computed <= rows + all * (layers - 1), "step {step}");
+    }
+}
+
+#[test]
 fn visual_tokens_can_be_refreshed_less_often_than_text() {
     let engine = cpu();
     let asked = asked(
@@ -402,6 +437,13 @@ fn caches_that_cannot_work_are_refused_by_name() {
         ..CacheSettings::new(CacheMethod::FastDllm)
     };
     refused(zero, None, &["cache-refresh", "at least 1"]);
+    for similarity in [-0.1, 1.5, f64::NAN] {
+        let cache = CacheSettings {
+            similarity: Some(similarity),
+            ..CacheSettings::new(CacheMethod::Elastic)
+        };
+        refused(cache, None, &["cache-similarity", "from 0 to 1"]);
+    }
     for share in [-0.1, 1.5, f64::NAN] {
         let cache = CacheSettings {
             share: Some(share),

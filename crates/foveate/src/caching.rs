@@ -23,6 +23,10 @@ pub(crate) struct CacheArgs {
     #[arg(long, env = "FOVEATE_CACHE_SHARE", value_name = "R")]
     #[arg(allow_negative_numbers = true)]
     pub(crate) cache_share: Option<f64>,
+    /// How alike the watched attention must stay, for elastic; below it the layers behind are refreshed
+    #[arg(long, env = "FOVEATE_CACHE_SIMILARITY", value_name = "R")]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) cache_similarity: Option<f64>,
     /// Refresh visual tokens only every so many refreshes
     #[arg(long, env = "FOVEATE_CACHE_VISUAL_REFRESH", value_name = "N")]
     pub(crate) cache_visual_refresh: Option<NonZeroUsize>,
@@ -35,6 +39,7 @@ impl CacheArgs {
             refresh: self.cache_refresh.map(usize::from),
             response_refresh: self.cache_response_refresh.map(usize::from),
             share: self.cache_share,
+            similarity: self.cache_similarity,
             visual_refresh: self.cache_visual_refresh.map(usize::from),
         }
     }

@@ -101,6 +101,7 @@ fn cache(settings: &CacheSettings) -> Value {
         "refresh": resolved.refresh,
         "response_refresh": resolved.response_refresh,
         "share": resolved.share,
+        "similarity": resolved.similarity,
         "visual_refresh": resolved.visual_refresh,
     })
 }

@@ -3,6 +3,8 @@
 
 mod dkv;
 mod dllm;
+mod drift;
+mod elastic;
 mod fast_dllm;
 mod prefix;
 mod settings;
@@ -13,10 +15,12 @@ use std::ops::Range;
 
 pub use dkv::DelayedKv;
 pub use dllm::DllmCache;
+pub(crate) use drift::Drift;
+pub use elastic::Elastic;
 pub use fast_dllm::{FastDllm, Reach};
 pub use prefix::Prefix;
 pub use settings::{CACHES, CacheMethod, CacheSettings, Caching};
-pub(crate) use state::CacheState;
+pub(crate) use state::{CacheState, Next};
 
 /// Who may attend to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +36,10 @@ pub enum AttentionMask {
 pub enum Keep {
     /// Nothing.
     KeysAndValues,
-    /// What attention and MLP added to the residual stream.
+    /// What attention and MLP added to the residual stream, of the response and what follows it.
     Outputs,
+    /// The input of the layer, so that any layer can be computed anew.
+    Inputs,
 }
 
 /// What the next step computes of a request.
@@ -101,7 +107,14 @@ pub trait Cache: Debug + Send + Sync {
         Keep::KeysAndValues
     }
 
+    /// The similarity of a watched row's attention to the step before, below which the layers behind are
+    /// refreshed; none to watch nothing.
+    fn similarity(&self) -> Option<f64> {
+        None
+    }
+
     /// What the next step computes. The base computes everything when nothing is cached yet and when
-    /// a pruner reads the attention of the step; it adds the rows that guesses are read from.
+    /// a pruner reads the attention of the step; it adds the rows that guesses are read from, those whose
+    /// token has changed and those that are watched.
     fn work(&self, view: &CacheView<'_>) -> Work;
 }

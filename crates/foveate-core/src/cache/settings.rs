@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Cache, DelayedKv, DllmCache, FastDllm, Prefix, Reach};
+use super::{Cache, DelayedKv, DllmCache, Elastic, FastDllm, Prefix, Reach};
 use crate::error::{Error, Result};
 use crate::prune::{Moment, Pruning};
 
@@ -23,16 +23,19 @@ pub enum CacheMethod {
     DllmCache,
     /// [`DelayedKv`].
     Dkv,
+    /// [`Elastic`].
+    Elastic,
 }
 
 /// Every cache with the name users type.
-pub const CACHES: [(&str, CacheMethod); 6] = [
+pub const CACHES: [(&str, CacheMethod); 7] = [
     ("none", CacheMethod::None),
     ("prefix", CacheMethod::Prefix),
     ("fast-dllm", CacheMethod::FastDllm),
     ("fast-dllm-dual", CacheMethod::FastDllmDual),
     ("dllm-cache", CacheMethod::DllmCache),
     ("dkv", CacheMethod::Dkv),
+    ("elastic", CacheMethod::Elastic),
 ];
 
 /// A cache as a request states it; absent values take the published default.
@@ -46,6 +49,8 @@ pub struct CacheSettings {
     pub response_refresh: Option<usize>,
     /// `dllm-cache`: share of the response that is computed between refreshes.
     pub share: Option<f64>,
+    /// `elastic`: how alike a watched row's attention must stay from step to step, from 0 to 1.
+    pub similarity: Option<f64>,
     /// Visual tokens take part in every so many refreshes only.
     pub visual_refresh: Option<usize>,
 }
@@ -77,6 +82,14 @@ impl CacheSettings {
             CacheMethod::DllmCache => 25,
             // `cache_reloading_step` of the paper's evaluation on LLaDA.
             CacheMethod::Dkv => 8,
+            CacheMethod::Elastic => {
+                return Self {
+                    // gamma of the paper's LLaDA runs.
+                    similarity: Some(self.similarity.unwrap_or(0.9)),
+                    visual_refresh: or(self.visual_refresh, 1),
+                    ..self.clone()
+                };
+            }
         };
         let adaptive = self.method == CacheMethod::DllmCache;
         Self {
@@ -84,6 +97,7 @@ impl CacheSettings {
             refresh: or(self.refresh, refresh),
             response_refresh: self.response_refresh.or(adaptive.then_some(7)),
             share: self.share.or(adaptive.then_some(0.25)),
+            similarity: self.similarity,
             visual_refresh: or(self.visual_refresh, 1),
         }
     }
@@ -107,9 +121,13 @@ impl CacheSettings {
             CacheMethod::DllmCache => Arc::new(DllmCache {
                 prompt_refresh: refresh,
                 response_refresh: positive("cache-response-refresh", all.response_refresh)?,
-                share: share(all.share.unwrap_or(0.0))?,
+                share: share("cache-share", all.share)?,
             }),
             CacheMethod::Dkv => Arc::new(DelayedKv { refresh }),
+            CacheMethod::Elastic => Arc::new(Elastic {
+                similarity: share("cache-similarity", all.similarity)?,
+                refresh: self.refresh.map(|_| refresh),
+            }),
         };
         if let Some(Moment::AfterLayerEveryPass(_)) = pruning.map(|p| p.pruner.moment()) {
             return Err(Error::request(
@@ -131,10 +149,8 @@ impl CacheSettings {
     fn refuse_strays(&self) -> Result<()> {
         let refreshes = !matches!(self.method, CacheMethod::None | CacheMethod::Prefix);
         let adaptive = self.method == CacheMethod::DllmCache;
-        let (some, one) = (
-            "fast-dllm, fast-dllm-dual, dkv and dllm-cache have",
-            "dllm-cache has",
-        );
+        let elastic = self.method == CacheMethod::Elastic;
+        let (some, one) = ("all caches but none and prefix have", "dllm-cache has");
         let given = [
             ("cache-refresh", self.refresh.is_some(), refreshes, some),
             (
@@ -150,6 +166,12 @@ impl CacheSettings {
                 one,
             ),
             ("cache-share", self.share.is_some(), adaptive, one),
+            (
+                "cache-similarity",
+                self.similarity.is_some(),
+                elastic,
+                "elastic has",
+            ),
         ];
         for (field, given, fits, owners) in given {
             if given && !fits {
@@ -169,14 +191,13 @@ fn positive(field: &'static str, value: Option<usize>) -> Result<usize> {
     }
 }
 
-fn share(value: f64) -> Result<f64> {
+fn share(field: &'static str, value: Option<f64>) -> Result<f64> {
+    let value = value.unwrap_or(0.0);
     if (0.0..=1.0).contains(&value) {
         Ok(value)
     } else {
-        Err(Error::request(
-            "cache-share",
-            format!("expected a share from 0 to 1, got {value}"),
-        ))
+        let reason = format!("expected a share from 0 to 1, got {value}");
+        Err(Error::request(field, reason))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The cache of one request between steps.
 
-use super::{CacheView, Caching, Work};
+use std::ops::Range;
+
+use super::{CacheView, Caching, Drift, Work};
 use crate::network::Holding;
 use crate::sequence::{Origin, Sequence};
 
@@ -10,8 +12,12 @@ pub(crate) struct CacheState {
     pub(crate) caching: Caching,
     /// One per lane: the conditional one, then the unconditional one.
     pub(crate) holdings: [Holding; 2],
+    /// What each lane watches.
+    pub(crate) drift: [Drift; 2],
     /// Response positions committed before the last step.
     settled: Vec<bool>,
+    /// The token with which each response row was computed last.
+    computed: Vec<Option<u32>>,
     refreshes: usize,
 }
 
@@ -20,7 +26,9 @@ impl CacheState {
         Self {
             caching,
             holdings: Default::default(),
+            drift: Default::default(),
             settled: vec![false; gen_length],
+            computed: vec![None; gen_length],
             refreshes: 0,
         }
     }
@@ -31,38 +39,53 @@ impl CacheState {
         self.settled.extend(committed);
     }
 
-    /// The next step's rows. `whole` asks for a refresh; `read` are rows that guesses are read from.
-    pub(crate) fn work(
-        &mut self,
-        sequence: &Sequence,
-        steps: (usize, usize),
-        block: std::ops::Range<usize>,
-        read: &[u32],
-        whole: bool,
-    ) -> Work {
-        let rows = sequence.rows().len();
+    /// Forgets everything: the next step computes every row.
+    pub(crate) fn forget(&mut self) {
+        self.holdings = Default::default();
+        self.drift = Default::default();
+    }
+
+    /// The next step's rows.
+    pub(crate) fn work(&mut self, next: &Next<'_>) -> Work {
+        let response = next.sequence.response();
+        let work = self.choose(next, response.clone());
+        for &row in &work.rows {
+            if response.contains(&(row as usize)) {
+                let position = row as usize - response.start;
+                self.computed[position] = Some(next.tokens[position]);
+            }
+        }
+        work
+    }
+
+    fn choose(&mut self, next: &Next<'_>, response: Range<usize>) -> Work {
+        let rows = next.sequence.rows();
         let view = CacheView {
-            step: steps.0,
-            step_in_block: steps.1,
-            block,
-            response: sequence.response(),
-            rows,
+            step: next.step,
+            step_in_block: next.step_in_block,
+            block: next.block.clone(),
+            response: response.clone(),
+            rows: rows.len(),
             settled: &self.settled,
         };
-        if whole || self.holdings[0].is_empty() {
+        if next.whole || self.holdings[0].is_empty() {
             self.refreshes = 1;
             return view.all();
         }
         let mut work = self.caching.strategy.work(&view);
-        if work.rows.len() == rows {
+        if work.rows.len() == rows.len() {
             self.refreshes += 1;
             if !(self.refreshes - 1).is_multiple_of(self.caching.visual_refresh) {
-                let text =
-                    |r: &u32| !matches!(sequence.rows()[*r as usize].origin, Origin::Visual { .. });
+                let text = |r: &u32| !matches!(rows[*r as usize].origin, Origin::Visual { .. });
                 work.rows.retain(text);
             }
         }
-        work.rows.extend(read);
+        let changed = |p: &usize| self.computed[*p] != Some(next.tokens[*p]);
+        let changed = (0..next.tokens.len()).filter(changed);
+        work.rows
+            .extend(changed.map(|p| (response.start + p) as u32));
+        work.rows.extend(next.read);
+        work.rows.extend(self.drift.iter().flat_map(Drift::rows));
         work.rows.sort_unstable();
         work.rows.dedup();
         work
@@ -72,4 +95,19 @@ impl CacheState {
     pub(crate) fn bytes(&self) -> usize {
         self.holdings.iter().map(Holding::bytes).sum()
     }
+}
+
+/// What a request is about to do.
+pub(crate) struct Next<'a> {
+    pub(crate) sequence: &'a Sequence,
+    /// Response ids.
+    pub(crate) tokens: &'a [u32],
+    pub(crate) step: usize,
+    pub(crate) step_in_block: usize,
+    /// Rows of the block.
+    pub(crate) block: Range<usize>,
+    /// Rows that guesses are read from.
+    pub(crate) read: &'a [u32],
+    /// Every row must be computed.
+    pub(crate) whole: bool,
 }

@@ -8,7 +8,7 @@ use super::drift::Drift;
 use super::options::Recipe;
 use super::schedule::linear;
 use super::{Cancel, Canvas, Choice};
-use crate::cache::{CacheState, Work};
+use crate::cache::{CacheState, Next, Work};
 use crate::sequence::{Origin, Sequence};
 use crate::visual::VisualTokens;
 
@@ -217,19 +217,21 @@ impl Denoiser {
         let response = self.sequence.response().start;
         let block = response + self.block * self.recipe.block_length;
         let read: Vec<u32> = read.iter().map(|p| p + response as u32).collect();
-        cache.work(
-            &self.sequence,
-            (self.step, self.step_in_block),
-            block..block + self.recipe.block_length,
-            &read,
+        cache.work(&Next {
+            sequence: &self.sequence,
+            tokens: self.canvas.ids(),
+            step: self.step,
+            step_in_block: self.step_in_block,
+            block: block..block + self.recipe.block_length,
+            read: &read,
             whole,
-        )
+        })
     }
 
     /// Forgets what is kept between steps: the next step computes every row.
     pub fn forget_cache(&mut self) {
         if let Some(cache) = &mut self.cache {
-            cache.holdings = Default::default();
+            cache.forget();
         }
     }
 

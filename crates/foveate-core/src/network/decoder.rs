@@ -4,7 +4,7 @@ use foveate_kernels::{
     Act, Ask, Backend, Guess, Heads, Into, Layout, Norm, NormKind, Plan, Rank, RowMap,
 };
 
-use super::store::{Holding, Loan, Store, Visit, Widths};
+use super::store::{Holding, Loan, Return, Store, Visit, Widths};
 use super::{Source, read};
 use crate::error::{Error, Result};
 use crate::tap::{Signal, Tap};
@@ -244,6 +244,13 @@ impl<B: Backend> Decoder<B> {
         i: usize,
         leaving: Option<&[u32]>,
     ) -> Result<()> {
+        for visit in self.visits.iter().filter(|v| v.inputs) {
+            visit.keep(
+                backend,
+                &self.x,
+                &mut self.stores[visit.store].layers[i].input,
+            )?;
+        }
         if self.visits.iter().any(|v| v.outputs.is_some()) {
             return self.layer_in_part(backend, i, leaving);
         }
@@ -317,6 +324,28 @@ impl<B: Backend> Decoder<B> {
         backend.combine(&self.x, &RowMap::gather(rows), &mut self.y, 0)?;
         std::mem::swap(&mut self.x, &mut self.y);
         self.rows = rows.len();
+        Ok(())
+    }
+
+    /// Spreads the rows over `rows` rows, row `i` to `to[i]`, and brings back others as they once entered
+    /// layer `layer`.
+    pub(crate) fn expand(
+        &mut self,
+        backend: &mut B,
+        layer: usize,
+        rows: usize,
+        to: &[u32],
+        returns: &[Return],
+    ) -> Result<()> {
+        backend.resize(&mut self.y, rows)?;
+        let all: Vec<u32> = (0..self.rows as u32).collect();
+        backend.scatter(&self.x, &all, to, Into::Store, &mut self.y)?;
+        for Return { store, from, to } in returns {
+            let input = &self.stores[*store].layers[layer].input;
+            backend.scatter(input, from, to, Into::Store, &mut self.y)?;
+        }
+        std::mem::swap(&mut self.x, &mut self.y);
+        self.rows = rows;
         Ok(())
     }
 

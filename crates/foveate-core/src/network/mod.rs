@@ -12,7 +12,7 @@ use foveate_kernels::{Backend, Guess, KernelName, Memory, Plan, Rank, RowMap};
 pub use decoder::DecoderShape;
 pub(crate) use decoder::{Decoder, DecoderNames};
 pub(crate) use embedding::Embedding;
-pub(crate) use store::{Holding, Loan, Outputs, Visit};
+pub(crate) use store::{Holding, Loan, Outputs, Return, Visit};
 pub use vision::VisionShape;
 pub(crate) use vision::{Vision, VisionNames};
 pub(crate) use weights::Source;
@@ -51,6 +51,9 @@ pub(crate) trait Network: Send {
     fn mass(&mut self) -> Result<Vec<f32>>;
     /// Drops every packed row but these.
     fn retain(&mut self, rows: &[u32]) -> Result<()>;
+    /// Spreads the packed rows over `rows` rows, row `i` to `to[i]`, and brings back others as they once
+    /// entered layer `layer` (from 0).
+    fn expand(&mut self, layer: usize, rows: usize, to: &[u32], returns: &[Return]) -> Result<()>;
     /// Final norm, weighted mixing of rows (guidance) and ranking. `all` mixes every row for a tap.
     fn rank(
         &mut self,
@@ -125,6 +128,11 @@ impl<B: Backend> Network for Transformer<B> {
 
     fn retain(&mut self, rows: &[u32]) -> Result<()> {
         self.decoder.retain(&mut self.backend, rows)
+    }
+
+    fn expand(&mut self, layer: usize, rows: usize, to: &[u32], returns: &[Return]) -> Result<()> {
+        self.decoder
+            .expand(&mut self.backend, layer, rows, to, returns)
     }
 
     fn rank(

@@ -33,6 +33,8 @@ pub(crate) struct Loan {
     pub(crate) rows: usize,
     /// Rows at its end of which outputs are kept besides keys and values.
     pub(crate) outputs: usize,
+    /// Whether the inputs of all rows are kept too.
+    pub(crate) inputs: bool,
 }
 
 /// The packed rows of one lane, which read a borrowed store and renew it.
@@ -46,6 +48,19 @@ pub(crate) struct Visit {
     pub(crate) slots: Vec<u32>,
     /// The last of the rows, if their outputs are kept.
     pub(crate) outputs: Option<Outputs>,
+    /// Whether the layer's inputs are kept.
+    pub(crate) inputs: bool,
+}
+
+/// Rows of a borrowed store that come back into the stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Return {
+    /// Index among the borrowed stores.
+    pub(crate) store: usize,
+    /// The store's rows.
+    pub(crate) from: Vec<u32>,
+    /// The packed row of each.
+    pub(crate) to: Vec<u32>,
 }
 
 /// Packed rows whose outputs are kept.
@@ -57,15 +72,15 @@ pub(crate) struct Outputs {
 }
 
 impl Visit {
-    /// Keeps keys and values of all its rows.
+    /// Keeps what all its rows have in `x`.
     pub(super) fn keep<B: Backend>(
         &self,
         backend: &mut B,
-        kv: &B::Buf,
+        x: &B::Buf,
         kept: &mut B::Buf,
     ) -> Result<()> {
         let from: Vec<u32> = self.rows.clone().map(|r| r as u32).collect();
-        Ok(backend.scatter(kv, &from, &self.slots, Into::Store, kept)?)
+        Ok(backend.scatter(x, &from, &self.slots, Into::Store, kept)?)
     }
 
     /// The store's row of packed row `row`.
@@ -80,6 +95,8 @@ pub(crate) struct Store<B: Backend> {
     rows: usize,
     /// Rows of outputs, the last of the sequence.
     outputs: usize,
+    /// Rows of inputs: all or none.
+    inputs: usize,
 }
 
 /// One layer of a [`Store`].
@@ -88,6 +105,8 @@ pub(crate) struct Kept<B: Backend> {
     pub(crate) kv: B::Buf,
     /// What attention and MLP added to the residual stream, each `[outputs, hidden]`.
     pub(crate) outputs: [B::Buf; 2],
+    /// The layer's input, `[inputs, hidden]`.
+    pub(crate) input: B::Buf,
 }
 
 /// Widths of a store's rows.
@@ -105,16 +124,20 @@ impl<B: Backend> Store<B> {
         match shared.map(Arc::try_unwrap) {
             Some(Ok(store)) => Ok(store),
             Some(Err(shared)) => shared.copy(backend, widths),
-            None => Self::new(backend, loan.rows, loan.outputs, widths),
+            None => {
+                let inputs = if loan.inputs { loan.rows } else { 0 };
+                Self::new(backend, [loan.rows, loan.outputs, inputs], widths)
+            }
         }
     }
 
-    fn new(backend: &B, rows: usize, outputs: usize, widths: Widths) -> Result<Self> {
+    fn new(backend: &B, [rows, outputs, inputs]: [usize; 3], widths: Widths) -> Result<Self> {
         let layer = |_| {
             let output = || backend.buf(outputs, widths.hidden);
             Ok(Kept {
                 kv: backend.buf(rows, widths.kv)?,
                 outputs: [output()?, output()?],
+                input: backend.buf(inputs, widths.hidden)?,
             })
         };
         let layers = (0..widths.layers).map(layer).collect::<Result<_>>()?;
@@ -122,14 +145,17 @@ impl<B: Backend> Store<B> {
             layers,
             rows,
             outputs,
+            inputs,
         })
     }
 
     fn copy(&self, backend: &mut B, widths: Widths) -> Result<Self> {
-        let mut new = Self::new(backend, self.rows, self.outputs, widths)?;
-        let (rows, outputs) = (RowMap::identity(self.rows), RowMap::identity(self.outputs));
+        let counts = [self.rows, self.outputs, self.inputs];
+        let mut new = Self::new(backend, counts, widths)?;
+        let [rows, outputs, inputs] = counts.map(RowMap::identity);
         for (from, to) in self.layers.iter().zip(&mut new.layers) {
             backend.combine(&from.kv, &rows, &mut to.kv, 0)?;
+            backend.combine(&from.input, &inputs, &mut to.input, 0)?;
             for (from, to) in from.outputs.iter().zip(&mut to.outputs) {
                 backend.combine(from, &outputs, to, 0)?;
             }
@@ -149,14 +175,21 @@ impl<B: Backend> Store<B> {
             let mut less = backend.buf(rows.len(), widths.kv)?;
             backend.combine(&kept.kv, &map, &mut less, 0)?;
             kept.kv = less;
+            if self.inputs > 0 {
+                let mut less = backend.buf(rows.len(), widths.hidden)?;
+                backend.combine(&kept.input, &map, &mut less, 0)?;
+                kept.input = less;
+            }
         }
+        self.inputs = self.inputs.min(rows.len());
         self.rows = rows.len();
         Ok(())
     }
 
     /// Back to whoever lent it.
     pub(crate) fn close(self, widths: Widths) -> Holding {
-        let layer = self.rows * widths.kv + 2 * self.outputs * widths.hidden;
+        let others = 2 * self.outputs + self.inputs;
+        let layer = self.rows * widths.kv + others * widths.hidden;
         Holding {
             bytes: self.layers.len() * layer * size_of::<f32>(),
             store: Some(Arc::new(self)),

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use foveate_kernels::Span;
 
-use crate::cache::{AttentionMask, Keep, Partial, Work};
+use crate::cache::{AttentionMask, Drift, Keep, Partial, Work};
 use crate::denoise::Denoiser;
 use crate::network::{Loan, Outputs, Visit};
 use crate::prune::{Kept, Positions};
@@ -23,6 +23,9 @@ pub(super) struct Lane {
     partial: Option<Partial>,
     keep: Keep,
     mask: AttentionMask,
+    /// Below which similarity the layers behind are refreshed, and what is watched for it.
+    pub(super) similarity: Option<f64>,
+    pub(super) drift: Drift,
 }
 
 impl Lane {
@@ -43,16 +46,21 @@ impl Lane {
             store: None,
             keep: Keep::KeysAndValues,
             mask: AttentionMask::Full,
+            similarity: None,
+            drift: Drift::default(),
             sequence,
         };
         if let Some(cache) = &mut denoiser.cache {
             let strategy = &cache.caching.strategy;
             (lane.keep, lane.mask) = (strategy.keep(), strategy.mask());
+            lane.similarity = strategy.similarity();
+            lane.drift = std::mem::take(&mut cache.drift[usize::from(unconditional)]);
             lane.store = Some(loans.len());
             loans.push(Loan {
                 holding: std::mem::take(&mut cache.holdings[usize::from(unconditional)]),
                 rows: lane.sequence.rows().len(),
                 outputs: lane.answer().map_or(0, |rows| rows.len()),
+                inputs: lane.keep == Keep::Inputs,
             });
         }
         lane
@@ -130,12 +138,14 @@ impl Lane {
             rows: start..start + self.rows.len(),
             slots: self.rows.clone(),
             outputs,
+            inputs: self.keep == Keep::Inputs,
         })
     }
 
     /// Drops visual rows; returns the survivors. Only passes that compute every row do that.
     pub(super) fn retain(&mut self, kept: &[(usize, Kept)], positions: Positions) -> Vec<u32> {
         debug_assert_eq!(self.rows.len(), self.sequence.rows().len());
+        self.drift = Drift::default();
         let survivors = self.sequence.retain(kept, positions);
         self.rows = (0..survivors.len() as u32).collect();
         survivors

@@ -2,12 +2,14 @@
 
 mod lane;
 mod leaving;
+mod refresh;
 mod watch;
 
 use std::ops::Range;
 
 use foveate_kernels::{Pick, Plan, Rank, Rotation, RowMap};
 
+use crate::cache::Drift;
 use crate::denoise::Denoiser;
 use crate::error::Result;
 use crate::network::{Input, Network, Visit};
@@ -87,19 +89,22 @@ impl Pass {
         for lane in self.lanes {
             let holding = lane.store.and_then(|store| holdings[store].take());
             if let (Some(holding), Some(cache)) = (holding, &mut denoisers[lane.owner].cache) {
-                cache.holdings[usize::from(lane.unconditional)] = holding;
+                let which = usize::from(lane.unconditional);
+                cache.holdings[which] = holding;
+                cache.drift[which] = lane.drift;
             }
         }
     }
 
     /// Drops rows from what `owner` keeps, as they left its sequence.
     pub(crate) fn compact(
-        &self,
+        &mut self,
         owner: usize,
         survivors: &[u32],
         network: &mut dyn Network,
     ) -> Result<()> {
-        for lane in self.lanes.iter().filter(|l| l.owner == owner) {
+        for lane in self.lanes.iter_mut().filter(|l| l.owner == owner) {
+            lane.drift = Drift::default();
             if let Some(store) = lane.store {
                 network.compact(store, survivors)?;
             }
@@ -164,7 +169,7 @@ impl Pass {
             let active = self.active(layer);
             let key = Some((self.rows(), active.clone()));
             if planned != key {
-                self.plan(network, &active)?;
+                self.plan(network, &active, layer)?;
                 planned = key;
             }
             for (i, lane) in self.lanes.iter().enumerate() {
@@ -178,9 +183,13 @@ impl Pass {
             self.tap_attention(network, &active, layer, tap)?;
             // Tables are replaced, and the mass with them, when the watchers change: the mass is read once,
             // just before.
-            if last || self.active(layer + 1) != active {
+            let drifts = self.watches_drift(layer, layers);
+            if last || drifts || self.active(layer + 1) != active {
                 self.gather(network, &active)?;
                 planned = None;
+            }
+            if drifts {
+                self.refresh(network, layer)?;
             }
             if !last && self.cut(denoisers, network, layer + 1)? {
                 planned = None;
@@ -275,7 +284,7 @@ impl Pass {
         }
     }
 
-    fn plan(&self, network: &mut dyn Network, active: &[usize]) -> Result<()> {
+    fn plan(&self, network: &mut dyn Network, active: &[usize], layer: usize) -> Result<()> {
         let queries: Vec<u32> = self.lanes.iter().flat_map(Lane::positions).collect();
         let mut stored: Vec<&Lane> = self.lanes.iter().filter(|l| l.store.is_some()).collect();
         stored.sort_by_key(|l| l.store);
@@ -289,6 +298,11 @@ impl Pass {
         let visits: Vec<Visit> = lanes
             .filter_map(|l| self.lanes[l].visit(self.span(l).start))
             .collect();
+        let layers = network.shape().layers;
+        let drift = match self.watches_drift(layer, layers) {
+            true => self.drift_asks(layer),
+            false => Vec::new(),
+        };
         let tables = Plan {
             spans: spans.collect(),
             rotation: Some(Rotation {
@@ -301,6 +315,7 @@ impl Pass {
                 .iter()
                 .flat_map(|&w| self.asks(w))
                 .map(|(_, ask)| ask)
+                .chain(drift)
                 .collect(),
         };
         network.attention(tables, visits)
