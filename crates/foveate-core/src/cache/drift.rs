@@ -49,6 +49,20 @@ impl Drift {
         before.is_some_and(|before| cosine(&before, seen) < similarity)
     }
 
+    /// Only these rows are left. A layer whose watched row is gone chooses another one.
+    pub(crate) fn retain(&mut self, survivors: &[u32]) {
+        for watched in &mut self.layers {
+            let index = |row: u32| survivors.binary_search(&row).ok().map(|i| i as u32);
+            watched.row = watched.row.and_then(index);
+            let left = |seen: Vec<f32>| survivors.iter().map(|&r| seen[r as usize]).collect();
+            watched.seen = watched
+                .seen
+                .take()
+                .filter(|_| watched.row.is_some())
+                .map(left);
+        }
+    }
+
     /// The layers from `layer` on are computed anew: their watched rows are chosen again.
     pub(crate) fn forget(&mut self, layer: usize) {
         self.layers.truncate(layer);
@@ -84,6 +98,9 @@ mod tests {
         assert!(!drift.moved(1, &[1.0, 0.0, 0.0], Some(&[0.5, 0.4, 0.1]), 0.9));
         assert!(drift.moved(1, &[1.0, 0.0, 0.0], Some(&[0.0, 0.4, 0.6]), 0.9));
         assert_eq!(drift.row(1), Some(1));
+        drift.retain(&[1, 2]);
+        assert_eq!(drift.row(1), Some(0));
+        assert!(!drift.moved(1, &[0.0, 0.0], Some(&[0.4, 0.6]), 0.999));
         drift.forget(1);
         assert_eq!(drift.rows().count(), 0);
     }

@@ -145,8 +145,8 @@ impl Lane {
     /// Drops visual rows; returns the survivors. Only passes that compute every row do that.
     pub(super) fn retain(&mut self, kept: &[(usize, Kept)], positions: Positions) -> Vec<u32> {
         debug_assert_eq!(self.rows.len(), self.sequence.rows().len());
-        self.drift = Drift::default();
         let survivors = self.sequence.retain(kept, positions);
+        self.drift.retain(&survivors);
         self.rows = (0..survivors.len() as u32).collect();
         survivors
     }

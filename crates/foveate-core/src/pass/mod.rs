@@ -9,7 +9,6 @@ use std::ops::Range;
 
 use foveate_kernels::{Pick, Plan, Rank, Rotation, RowMap};
 
-use crate::cache::Drift;
 use crate::denoise::Denoiser;
 use crate::error::Result;
 use crate::network::{Input, Network, Visit};
@@ -104,7 +103,7 @@ impl Pass {
         network: &mut dyn Network,
     ) -> Result<()> {
         for lane in self.lanes.iter_mut().filter(|l| l.owner == owner) {
-            lane.drift = Drift::default();
+            lane.drift.retain(survivors);
             if let Some(store) = lane.store {
                 network.compact(store, survivors)?;
             }
@@ -299,9 +298,10 @@ impl Pass {
             .filter_map(|l| self.lanes[l].visit(self.span(l).start))
             .collect();
         let layers = network.shape().layers;
-        let drift = match self.watches_drift(layer, layers) {
-            true => self.drift_asks(layer),
-            false => Vec::new(),
+        let drift = if self.watches_drift(layer, layers) {
+            self.drift_asks(layer)
+        } else {
+            Vec::new()
         };
         let tables = Plan {
             spans: spans.collect(),
