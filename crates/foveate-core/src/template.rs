@@ -1,14 +1,16 @@
 //! The chat template that comes with a model, rendered within limits of time and space.
 //!
-//! Instructions, recursion and output are limited. The texts that a template builds on the way are
-//! not: one that doubles a text again and again can exhaust memory, so templates must come from
-//! models that are trusted.
+//! Instructions, recursion, output and all that is built on the way are limited ([`budget`]).
 
-use std::io::{self, Write};
-use std::path::Path;
+mod allowed;
+mod budget;
+mod rewrite;
 
+use std::path::{Path, PathBuf};
+
+use minijinja::machinery::{CodeGenerator, eval, make_string_output, parse};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, ErrorKind, Value, context};
+use minijinja::{AutoEscape, Environment, ErrorKind, Value, context};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
@@ -35,8 +37,9 @@ const NAME: &str = "chat_template";
 /// A compiled chat template.
 #[derive(Debug)]
 pub struct Template {
-    environment: Environment<'static>,
+    syntax: SyntaxConfig,
     source: String,
+    file: PathBuf,
     bos_token: String,
     eos_token: String,
 }
@@ -73,31 +76,21 @@ impl Template {
         }
         let malformed =
             |error: minijinja::Error| Error::malformed(file, format!("chat template: {error}"));
-        let mut environment = Environment::new();
         // As Hugging Face's renderer sets them.
         let syntax = SyntaxConfig::builder()
             .trim_blocks(true)
             .lstrip_blocks(true)
-            .build();
-        environment.set_syntax(syntax.map_err(malformed)?);
-        environment.set_fuel(Some(MAX_INSTRUCTIONS));
-        environment.set_recursion_limit(MAX_RECURSION);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function(
-            "raise_exception",
-            |reason: String| -> std::result::Result<Value, minijinja::Error> {
-                Err(minijinja::Error::new(ErrorKind::InvalidOperation, reason))
-            },
-        );
-        environment
-            .add_template_owned(NAME, source.to_owned())
+            .build()
             .map_err(malformed)?;
+        let parsed = parse(source, NAME, syntax.clone()).map_err(malformed)?;
+        rewrite::charged(&parsed)
+            .map_err(|reason| Error::malformed(file, format!("chat template: {reason}")))?;
         let token = |key| token_name(config, key).unwrap_or_default().to_owned();
         let (bos_token, eos_token) = (token("bos_token"), token("eos_token"));
         Ok(Self {
-            environment,
+            syntax,
             source: source.to_owned(),
+            file: file.to_owned(),
             bos_token,
             eos_token,
         })
@@ -115,20 +108,32 @@ impl Template {
             eos_token => &self.eos_token,
             add_generation_prompt => true,
         };
-        let refused = |error: minijinja::Error| {
-            Error::request("messages", format!("the model's chat template: {error}"))
+        let refused = |reason: &dyn std::fmt::Display| {
+            let file = self.file.display();
+            Error::request("messages", format!("the chat template of {file}: {reason}"))
         };
-        let template = self.environment.get_template(NAME).map_err(refused)?;
-        let mut text = Bounded(Vec::new());
-        let outcome = template.render_captured_to(values, &mut text).map(drop);
-        outcome.map_err(|error| match error.kind() {
-            ErrorKind::WriteFailure => {
-                let limit = MAX_RENDERED_BYTES >> 20;
-                Error::request("messages", format!("the rendered text exceeds {limit} MiB"))
-            }
-            _ => refused(error),
-        })?;
-        String::from_utf8(text.0).map_err(|error| Error::request("messages", error.to_string()))
+        let parsed = parse(&self.source, NAME, self.syntax.clone()).map_err(|e| refused(&e))?;
+        let limited = rewrite::charged(&parsed).map_err(|reason| refused(&reason))?;
+        let mut generator = CodeGenerator::new(NAME, &self.source);
+        generator.compile_stmt(&limited);
+        let (instructions, blocks) = generator.finish();
+        let environment = environment();
+        let mut text = String::new();
+        let mut output = make_string_output(&mut text);
+        let ended = eval(
+            &environment,
+            &instructions,
+            values,
+            &blocks,
+            &mut output,
+            AutoEscape::None,
+        );
+        ended.map_err(|error| refused(&error))?;
+        if text.len() > MAX_RENDERED_BYTES {
+            let limit = MAX_RENDERED_BYTES >> 20;
+            return Err(refused(&format!("the rendered text exceeds {limit} MiB")));
+        }
+        Ok(text)
     }
 
     /// The template as it was given.
@@ -137,21 +142,19 @@ impl Template {
     }
 }
 
-/// Collects text up to the limit.
-struct Bounded(Vec<u8>);
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > MAX_RENDERED_BYTES {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// What a template may use while it renders once.
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_fuel(Some(MAX_INSTRUCTIONS));
+    environment.set_recursion_limit(MAX_RECURSION);
+    environment.add_function(
+        "raise_exception",
+        |reason: String| -> std::result::Result<Value, minijinja::Error> {
+            Err(minijinja::Error::new(ErrorKind::InvalidOperation, reason))
+        },
+    );
+    budget::limit(&mut environment);
+    environment
 }
 
 /// One text, or a list of named ones of which `default` counts.
@@ -215,6 +218,74 @@ mod tests {
             "{{ 'x' * 9999999999 }}",
         ] {
             assert!(render(source).is_err(), "{source}");
+        }
+    }
+
+    #[test]
+    fn a_template_cannot_build_more_than_its_budget() {
+        let ns = "{% set ns = namespace(x='xxxxxxxx', l=[]) %}{% for i in range(60) %}";
+        for grow in [
+            "{% set ns.x = ns.x ~ ns.x %}",
+            "{% set ns.x = ns.x + ns.x %}",
+            "{% set ns.x = [ns.x, ns.x] %}",
+            "{% set ns.x = {'a': ns.x, 'b': ns.x} %}",
+            "{% set ns.x = ns.x * 100 %}",
+            "{% set ns.x = ns.x | replace('x', ns.x) %}",
+            "{% set ns.x = ns.x.replace('x', 'xyx') %}",
+            "{% set ns.x = ns.x.join([ns.x, ns.x, 'x']) %}",
+            "{% set ns.x = [ns.x, ns.x] | join(ns.x) %}",
+            "{% set ns.l = ns.l + [ns.x] + ns.l %}",
+            "{% set ns.x %}{{ ns.x }}{{ ns.x }}{% endset %}",
+            "{% set ns.x = (ns.x | list | string) %}",
+            "{% for a in range(999) %}{% set ns.l = ns.l + [(ns.x * 9999)[a:]] %}{% endfor %}",
+            "{% set ns.x = ns %}",
+        ] {
+            let source = format!("{ns}{grow}{{% endfor %}}{{{{ ns.x }}}}{{{{ ns.l }}}}");
+            let error = render(&source).expect_err(grow).to_string();
+            assert!(
+                ["builds more than 32 MiB", "too large"]
+                    .iter()
+                    .any(|reason| error.contains(reason)),
+                "{grow}: {error}"
+            );
+        }
+        let unrolled = "{% set x = x ~ x ~ 'xxxx' %}".repeat(80);
+        assert!(render(&unrolled).is_err());
+        let again = "{% macro m(x) %}{{ m(x ~ x) }}{% endmacro %}{{ m('xxxxxxxx') }}";
+        assert!(render(again).is_err());
+        let raw = format!(
+            "{{% set a %}}{{% for i in range(9999) %}}{}{{% endfor %}}{{% endset %}}",
+            "x".repeat(9999)
+        );
+        assert!(render(&raw).is_err());
+        // Products of constants are not computed while compiling either.
+        assert!(render(&"{{ ('x' * 99999999) ~ ('x' * 99999999) }}".repeat(99)).is_err());
+    }
+
+    #[test]
+    fn a_long_conversation_stays_within_the_budget() {
+        let source = "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}\
+                      {% set c = '<' + m['role'] + '>' + m['content'].strip() + '</>' %}\
+                      {% if loop.first %}{% set c = bos_token + c %}{% endif %}{{ c }}{% endfor %}{{ ns.n }}";
+        let messages: Vec<(&str, String)> =
+            (0..1000).map(|_| ("user", "word ".repeat(300))).collect();
+        let text = template(source)
+            .and_then(|t| t.render(&messages))
+            .expect("renders");
+        assert!(text.starts_with("<bos><user>word word") && text.ends_with("</>1000"));
+    }
+
+    #[test]
+    fn what_templates_have_no_need_of_is_refused_by_name() {
+        for (source, name) in [
+            ("{{ 'x' | indent(99999999) }}", "filter \"indent\""),
+            ("{{ '%9999999999d' | format(1) }}", "filter \"format\""),
+            ("{{ 'x'.format(1) }}", "method \"format\""),
+            ("{{ lipsum(9) }}", "function \"lipsum\""),
+            ("{% include 'x' %}", "statement"),
+        ] {
+            let error = template(source).expect_err(source).to_string();
+            assert!(error.contains(name), "{error}");
         }
     }
 
