@@ -5,6 +5,7 @@ mod explore;
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use explore::{Explored, Model, Setting, combinations, explore};
 use foveate_core::{
@@ -88,7 +89,16 @@ fn blocks() -> Dimension {
     })
 }
 
-fn dimensions() -> Vec<Dimension> {
+/// A pinned token and seven to fill; the small model knows one word.
+fn template(model: &Model) -> Dimension {
+    let pinned = Some(Arc::new(model.template("word{slot:7}")));
+    let all = [("none", None), ("pinned text and a slot", pinned)];
+    dimension("template", all, |options, template| {
+        options.template = template
+    })
+}
+
+fn dimensions(model: &Model) -> Vec<Dimension> {
     vec![
         prune(),
         cache(),
@@ -97,14 +107,16 @@ fn dimensions() -> Vec<Dimension> {
         guidance(),
         temperature(),
         blocks(),
+        template(model),
     ]
 }
 
 #[test]
 fn the_table_of_combinations_is_what_happens() {
-    let dimensions = dimensions();
+    let model = Model::new();
+    let dimensions = dimensions(&model);
     let choices: Vec<&[Setting]> = dimensions.iter().map(|d| d.choices.as_slice()).collect();
-    let explored = explore(&choices);
+    let explored = explore(&model, &choices);
     let page = page(&dimensions, &explored);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/combinations.md");
     if std::env::var_os("FOVEATE_WRITE_DOCS").is_some() {
@@ -120,9 +132,9 @@ fn the_table_of_combinations_is_what_happens() {
 
 #[test]
 fn every_combination_answers_in_a_batch_of_others_as_it_does_alone() {
-    let dimensions = dimensions();
-    let choices: Vec<&[Setting]> = dimensions.iter().map(|d| d.choices.as_slice()).collect();
     let model = Model::new();
+    let dimensions = dimensions(&model);
+    let choices: Vec<&[Setting]> = dimensions.iter().map(|d| d.choices.as_slice()).collect();
     let mut started: Vec<(String, Denoiser)> = Vec::new();
     for combination in combinations(&choices) {
         let labels: Vec<String> = combination.iter().map(|choice| choice.label()).collect();
@@ -146,10 +158,10 @@ const BATCH: usize = 24;
 
 #[test]
 fn keeping_every_token_changes_no_combination() {
-    let mut dimensions = dimensions();
+    let model = Model::new();
+    let mut dimensions = dimensions(&model);
     let prunes = dimensions.remove(0).choices;
     let others: Vec<&[Setting]> = dimensions.iter().map(|d| d.choices.as_slice()).collect();
-    let model = Model::new();
     let all = Setting::new("keep", "1", |options| {
         if let Some(prune) = &mut options.prune {
             prune.keep = 1.0;

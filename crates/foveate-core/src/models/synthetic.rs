@@ -104,11 +104,11 @@ pub const SHAPES: [NamedShape; 3] = [
     },
 ];
 
-/// A tokenizer that knows the mask and nothing else; benchmarks start from ids.
+/// A tokenizer that knows one word beside the mask; benchmarks start from ids.
 const TOKENIZER: &str = r#"{"version":"1.0","truncation":null,"padding":null,
 "added_tokens":[{"id":0,"content":"<|mdm_mask|>","single_word":false,"lstrip":false,"rstrip":false,
 "normalized":false,"special":true}],"normalizer":null,"pre_tokenizer":null,"post_processor":null,
-"decoder":null,"model":{"type":"WordLevel","vocab":{"<|mdm_mask|>":0},"unk_token":"<|mdm_mask|>"}}"#;
+"decoder":null,"model":{"type":"WordLevel","vocab":{"<|mdm_mask|>":0,"word":1},"unk_token":"word"}}"#;
 
 /// A family without a checkpoint.
 pub(crate) struct Synthetic {

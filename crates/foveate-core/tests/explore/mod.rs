@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foveate_core::{
-    DecoderShape, Denoiser, Engine, Error, Options, Progress, PromptToken, SHAPES, VisionShape,
-    VisualTokens,
+    AnswerTemplate, DecoderShape, Denoiser, Engine, Error, Options, Progress, PromptToken, SHAPES,
+    VisionShape, VisualTokens,
 };
 use foveate_kernels::{Cpu, Heads};
 
@@ -51,8 +51,7 @@ pub(crate) struct Explored {
 ///
 /// Panics unless each either answers fully or is refused, and unless every refusal is explained by a
 /// pair that is refused whatever else is chosen.
-pub(crate) fn explore(dimensions: &[&[Setting]]) -> Explored {
-    let model = Model::new();
+pub(crate) fn explore(model: &Model, dimensions: &[&[Setting]]) -> Explored {
     let combinations = combinations(dimensions);
     let outcomes: Vec<Option<String>> = combinations
         .iter()
@@ -155,6 +154,12 @@ impl Model {
                 (vec![text(4), text(5)], Vec::new()),
             ],
         }
+    }
+
+    /// An answer template in this model's tokens.
+    pub(crate) fn template(&self, text: &str) -> AnswerTemplate {
+        let (tokenizer, card) = (self.engine.tokenizer(), self.engine.card());
+        AnswerTemplate::new(Some(text), &[], tokenizer, card).expect("a template")
     }
 
     /// Both questions under a combination.
