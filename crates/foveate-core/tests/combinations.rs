@@ -94,7 +94,7 @@ fn template(model: &Model) -> Dimension {
     let pinned = Some(Arc::new(model.template("word{slot:7}")));
     let all = [("none", None), ("pinned text and a slot", pinned)];
     dimension("template", all, |options, template| {
-        options.template = template
+        options.template = template;
     })
 }
 
