@@ -1,0 +1,110 @@
+//! Settings that cannot be are refused, and the error begins with the name of the setting.
+
+mod common;
+
+use common::{engine, options, picture, request};
+use foveate_core::{Method, Moment, Options, PruneSettings, Queries};
+use foveate_kernels::Reference;
+
+#[test]
+fn impossible_settings_are_refused_by_name() {
+    let engine = engine(Reference::default());
+    let settings = |f: fn(&mut PruneSettings)| {
+        let mut settings = PruneSettings::new(Method::Redvtp, 0.5);
+        f(&mut settings);
+        Options {
+            prune: Some(settings),
+            ..options()
+        }
+    };
+    let cases: [(&str, Options); 16] = [
+        ("keep", settings(|s| s.keep = 0.0)),
+        ("keep", settings(|s| s.keep = f64::NAN)),
+        ("keep", settings(|s| s.keep = 2.0)),
+        ("prune-layer", settings(|s| s.layer = Some(2))),
+        (
+            "prune-queries",
+            settings(|s| s.queries = Some(Queries::All)),
+        ),
+        (
+            "prune-at",
+            settings(|s| s.moment = Some(Moment::BeforeDecoder)),
+        ),
+        (
+            "prune-layer",
+            settings(|s| (s.method, s.layer) = (Method::Fastv, Some(99))),
+        ),
+        (
+            "prune-layer",
+            settings(|s| (s.method, s.layer) = (Method::LladaFastv, Some(0))),
+        ),
+        (
+            "steps",
+            Options {
+                steps: 0,
+                ..options()
+            },
+        ),
+        (
+            "steps",
+            Options {
+                steps: 3,
+                block_length: 4,
+                ..options()
+            },
+        ),
+        (
+            "block-length",
+            Options {
+                block_length: 3,
+                ..options()
+            },
+        ),
+        (
+            "gen-length",
+            Options {
+                gen_length: 0,
+                ..options()
+            },
+        ),
+        (
+            "gen-length",
+            Options {
+                gen_length: 1 << 20,
+                block_length: 1 << 20,
+                ..options()
+            },
+        ),
+        (
+            "temperature",
+            Options {
+                temperature: f64::NAN,
+                ..options()
+            },
+        ),
+        (
+            "cfg-scale",
+            Options {
+                cfg_scale: -1.0,
+                ..options()
+            },
+        ),
+        (
+            "stop",
+            Options {
+                stop: vec![String::new()],
+                ..options()
+            },
+        ),
+    ];
+    let pictures = [picture(84, 84, 9)];
+    for (field, options) in cases {
+        let error = engine
+            .start(&request(&engine, "?", &pictures, options))
+            .unwrap_err();
+        assert!(
+            error.to_string().starts_with(field),
+            "expected {field}: {error}"
+        );
+    }
+}
