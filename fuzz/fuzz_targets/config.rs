@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use foveate_core::image::{AspectMode, MergeType, parse_pinpoints};
-use foveate_core::{GenerationDefaults, Identity, LladaVConfig, Result, VisionConfig};
+use foveate_core::{Dialect, GenerationDefaults, Identity, ModelConfig, Result, VisionConfig};
 use libfuzzer_sys::fuzz_target;
 
 const MAX_COUNT: usize = 1_000_000;
@@ -15,8 +15,10 @@ fuzz_target!(|json: &[u8]| {
     if let Some(identity) = named(Identity::parse(json, file())) {
         assert!(!identity.key().is_empty());
     }
-    if let Some(config) = named(LladaVConfig::parse(json, file())) {
-        check_model(&config);
+    for dialect in [Dialect::Llama, Dialect::Olmo, Dialect::Qwen] {
+        if let Some(config) = named(ModelConfig::parse(json, file(), dialect)) {
+            check_model(&config);
+        }
     }
     if let Some(config) = named(VisionConfig::parse(json, file())) {
         check_tower(&config);
@@ -44,7 +46,7 @@ fn named<T>(outcome: Result<T>) -> Option<T> {
     outcome.map_err(named).ok()
 }
 
-fn check_model(config: &LladaVConfig) {
+fn check_model(config: &ModelConfig) {
     let language = &config.language;
     for count in [
         language.hidden_size,

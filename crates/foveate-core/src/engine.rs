@@ -7,7 +7,7 @@ use std::time::Instant;
 use foveate_kernels::{Backend, KernelName, Memory};
 
 use crate::checkpoint::{Checkpoint, Environment};
-use crate::denoise::{Commit, Denoiser, Options, PhaseTimes, Seen, Step};
+use crate::denoise::{Commit, Denoiser, Options, Outcome, PhaseTimes, Seen, Step};
 use crate::error::{Error, Result};
 use crate::image::{Picture, Views, layout};
 use crate::models::{self, Family, ModelCard, Synthetic};
@@ -282,6 +282,18 @@ impl Engine {
             }
         }
         Ok(results)
+    }
+
+    /// The text of an answer up to its first end token, then the suffix; special tokens dropped.
+    ///
+    /// The ids of families that never stop go on after that token, mostly with more of them.
+    pub fn answer(&self, outcome: &Outcome) -> Result<String> {
+        let (response, suffix) = outcome.ids.split_at(outcome.response);
+        let ends = &self.card().end;
+        let end = response.iter().position(|id| ends.contains(id));
+        let mut ids = response[..end.unwrap_or(response.len())].to_vec();
+        ids.extend_from_slice(suffix);
+        self.decode(&ids)
     }
 
     /// Ids → text, special tokens dropped.

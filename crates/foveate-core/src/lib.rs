@@ -26,18 +26,18 @@ pub use cache::{
 };
 pub use checkpoint::{Checkpoint, EmbeddedFiles, Environment, TensorRef, is_repository, resolve};
 pub use config::{
-    GenerationDefaults, Identity, LanguageConfig, LladaVConfig, MultimodalConfig, VisionConfig,
-    VisionTower,
+    Dialect, GenerationDefaults, Identity, LanguageConfig, ModelConfig, MultimodalConfig,
+    VisionConfig, VisionTower,
 };
 pub use denoise::{
-    AnswerTemplate, Cancel, Choice, Commit, Denoiser, EntropyBound, Factor, FinishReason, Fixed,
-    Klass, Options, Outcome, POLICIES, PhaseTimes, Policy, Prophet, Recorded, Remasking, Step,
-    Threshold,
+    AnswerTemplate, Cancel, Choice, Commit, DEFAULT_SHIFT, Denoiser, EntropyBound, Factor,
+    FinishReason, Fixed, Klass, Options, Outcome, POLICIES, PhaseTimes, Policy, Prophet, Recorded,
+    Remasking, Schedule, Step, Threshold,
 };
 pub use engine::{Engine, OnLayer, Progress, Request};
 pub use error::{Error, Result};
 pub use image::{DecodeLimits, Orientation, Picture, TilingConfig, TokenLayout, Views};
-pub use models::{ModelCard, NamedShape, SHAPES, card};
+pub use models::{ModelCard, NamedShape, Predicts, SHAPES, Sampling, card};
 pub use network::{DecoderShape, VisionShape};
 pub use prompt::{
     LLAVA_SYSTEM_PROMPT, Message, Prompt, PromptBuilder, PromptToken, Role, ThinkMode,

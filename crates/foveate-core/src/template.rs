@@ -24,14 +24,6 @@ const MAX_RENDERED_BYTES: usize = 4 << 20;
 const MAX_INSTRUCTIONS: u64 = 500_000;
 const MAX_RECURSION: usize = 100;
 
-/// `LLaDA`'s conversation format, for checkpoints that bring no template.
-const LLADA: &str = "{%- for message in messages -%}\
-    {%- if loop.first -%}{{ bos_token }}{%- endif -%}\
-    {{ '<|start_header_id|>' ~ message.role ~ '<|end_header_id|>\\n\\n' }}\
-    {{- message.content | trim }}{{ '<|eot_id|>' }}\
-    {%- endfor -%}\
-    {{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}";
-
 const NAME: &str = "chat_template";
 
 /// A compiled chat template.
@@ -45,8 +37,23 @@ pub struct Template {
 }
 
 impl Template {
-    /// Uses `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`, else `LLaDA`'s.
-    pub fn open(checkpoint: &Checkpoint) -> Result<Self> {
+    /// `LLaDA`'s conversation format.
+    pub const LLADA: &str = "{%- for message in messages -%}\
+        {%- if loop.first -%}{{ bos_token }}{%- endif -%}\
+        {{ '<|start_header_id|>' ~ message.role ~ '<|end_header_id|>\\n\\n' }}\
+        {{- message.content | trim }}{{ '<|eot_id|>' }}\
+        {%- endfor -%}\
+        {{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}";
+
+    /// `ChatML`, `Dream`'s conversation format.
+    pub const CHATML: &str = "{%- for message in messages -%}\
+        {{ '<|im_start|>' ~ message.role ~ '\\n' ~ message.content ~ '<|im_end|>\\n' }}\
+        {%- endfor -%}\
+        {{ '<|im_start|>assistant\\n' }}";
+
+    /// Uses `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`, else `fallback`,
+    /// which is [`Self::LLADA`] or [`Self::CHATML`].
+    pub fn open(checkpoint: &Checkpoint, fallback: &str) -> Result<Self> {
         let file = checkpoint.file_path("tokenizer_config.json");
         let config = match checkpoint.read("tokenizer_config.json")? {
             Some(json) => serde_json::from_slice(&json)
@@ -61,7 +68,7 @@ impl Template {
         }
         match configured(&config).map_err(|reason| Error::malformed(&file, reason))? {
             Some(source) => Self::new(source, &config, &file),
-            None => Self::new(LLADA, &config, &file),
+            None => Self::new(fallback, &config, &file),
         }
     }
 
@@ -191,7 +198,14 @@ mod tests {
         let expected = "<bos><|start_header_id|>system<|end_header_id|>\n\nBe kind.<|eot_id|>\
                         <|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>\
                         <|start_header_id|>assistant<|end_header_id|>\n\n";
-        assert_eq!(render(LLADA).expect("renders"), expected);
+        assert_eq!(render(Template::LLADA).expect("renders"), expected);
+    }
+
+    #[test]
+    fn the_other_built_in_template_is_dreams() {
+        let expected = "<|im_start|>system\n Be kind. <|im_end|>\n<|im_start|>user\nHi\n<|im_end|>\n\
+                        <|im_start|>assistant\n";
+        assert_eq!(render(Template::CHATML).expect("renders"), expected);
     }
 
     #[test]

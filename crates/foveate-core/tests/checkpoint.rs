@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use foveate_core::{
-    Checkpoint, Environment, Error, GenerationDefaults, Identity, LladaVConfig, Result,
+    Checkpoint, Dialect, Environment, Error, GenerationDefaults, Identity, ModelConfig, Result,
     VisionConfig, VisionTower,
 };
 use tempfile::TempDir;
@@ -320,7 +320,7 @@ fn the_golden_configs_are_read() {
     let file = model.file_path("config.json");
     let identity = Identity::parse(&json, &file).expect("named");
     assert_eq!(identity.key(), "LlavaLLaDAModelLM");
-    let config = LladaVConfig::parse(&json, &file).expect("valid");
+    let config = ModelConfig::parse(&json, &file, Dialect::Llama).expect("valid");
     assert_eq!(
         (
             config.language.hidden_size,

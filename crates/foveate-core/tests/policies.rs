@@ -60,7 +60,7 @@ fn every_policy_fills_the_answer_on_random_weights() {
                 cfg_scale,
                 ..with(policy)
             };
-            let most = options.most_steps();
+            let most = options.most_steps().unwrap();
             let (denoiser, commits) = finish(&engine, &request(&engine, "Why?", &[], options));
             assert_eq!(commits.iter().sum::<usize>(), 8, "{name}");
             assert!(!denoiser.ids().contains(&denoiser.mask()), "{name}");

@@ -18,7 +18,10 @@ fn golden() -> PathBuf {
 fn model(name: &str) -> (Tokenizer, Template) {
     let checkpoint = Checkpoint::open(golden().join("checkpoints").join(name)).expect("opens");
     let tokenizer = Tokenizer::open(&checkpoint).expect("tokenizer");
-    (tokenizer, Template::open(&checkpoint).expect("template"))
+    (
+        tokenizer,
+        Template::open(&checkpoint, Template::LLADA).expect("template"),
+    )
 }
 
 /// An image in the reference's ids.

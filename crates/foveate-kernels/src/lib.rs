@@ -23,5 +23,5 @@ pub use backend::{
 pub use cpu::{Cpu, Isa};
 pub use error::{Error, Result};
 pub use noise::{Noise, uniform};
-pub use reference::Reference;
+pub use reference::{Reference, erf};
 pub use tensor::{Dtype, TensorView};

@@ -3,15 +3,18 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::builder::{FalseyValueParser, PossibleValuesParser};
 use clap::{Args, ValueEnum};
 use foveate_core::image::Orientation;
 use foveate_core::{
-    Method, Moment, Options, Policy, Positions, PruneSettings, Queries, Remasking, ThinkMode,
+    DEFAULT_SHIFT, Method, Moment, Options, Policy, Positions, PruneSettings, Queries, Remasking,
+    Schedule, ThinkMode,
 };
 
 use crate::backend::BackendName;
 use crate::caching::CacheArgs;
+use crate::exit::usage;
 use crate::preset::PRESETS;
 
 /// Share of the visual tokens that survives when only `--prune` is given.
@@ -106,9 +109,39 @@ pub(crate) struct GenerationArgs {
     /// Denoising steps over all blocks
     #[arg(long, env = "FOVEATE_STEPS", value_name = "N")]
     pub(crate) steps: Option<NonZeroUsize>,
+    /// Steps per token of the answer, above 0 and at most 1, in place of --steps
+    #[arg(
+        long,
+        env = "FOVEATE_STEP_RATIO",
+        value_name = "R",
+        conflicts_with = "steps"
+    )]
+    pub(crate) step_ratio: Option<f64>,
+    /// Denoising steps of each block, in place of --steps
+    #[arg(
+        long,
+        env = "FOVEATE_STEPS_PER_BLOCK",
+        value_name = "N",
+        conflicts_with_all = ["steps", "step_ratio"]
+    )]
+    pub(crate) steps_per_block: Option<NonZeroUsize>,
+    /// How many tokens each step commits
+    #[arg(long, env = "FOVEATE_SCHEDULE")]
+    pub(crate) schedule: Option<ScheduleName>,
+    /// Bend of --schedule shift: below 1 many tokens early, above 1 many late
+    #[arg(long, env = "FOVEATE_SCHEDULE_SHIFT", value_name = "S")]
+    pub(crate) schedule_shift: Option<f64>,
     /// How masked positions are ranked for committing
-    #[arg(long, env = "FOVEATE_REMASKING", default_value = "low-confidence")]
-    pub(crate) remasking: RemaskingName,
+    #[arg(long, env = "FOVEATE_REMASKING")]
+    pub(crate) remasking: Option<RemaskingName>,
+    /// Draw the positions to commit by softmax(confidence / T) instead of ranking them
+    #[arg(
+        long,
+        env = "FOVEATE_ALG_TEMP",
+        value_name = "T",
+        default_value_t = 0.0
+    )]
+    pub(crate) alg_temp: f64,
     /// How many candidates a step commits; all but `fixed` go on until nothing is masked
     #[arg(
         long,
@@ -123,9 +156,15 @@ pub(crate) struct GenerationArgs {
     /// Finish as soon as an end token is committed and nothing before it is masked
     #[arg(long, env = "FOVEATE_STOP_AT_END", value_parser = FalseyValueParser::new())]
     pub(crate) stop_at_end: bool,
-    /// Gumbel temperature; 0 is greedy
+    /// Temperature of the candidates; 0 is greedy
     #[arg(long, env = "FOVEATE_TEMPERATURE", value_name = "T")]
     pub(crate) temperature: Option<f64>,
+    /// Only the most probable ids up to this mass are candidates (lavida-dream)
+    #[arg(long, env = "FOVEATE_TOP_P", value_name = "P")]
+    pub(crate) top_p: Option<f64>,
+    /// Only the K most probable ids are candidates (lavida-dream)
+    #[arg(long, env = "FOVEATE_TOP_K", value_name = "K")]
+    pub(crate) top_k: Option<NonZeroUsize>,
     /// Classifier-free guidance; 0 is off
     #[arg(
         long,
@@ -153,8 +192,13 @@ pub(crate) struct GenerationArgs {
 impl GenerationArgs {
     /// The request's options over the model's defaults.
     ///
-    /// A length without a block length makes one block; without steps, two tokens a step.
-    pub(crate) fn options(&self, defaults: Options, prune: Option<PruneSettings>) -> Options {
+    /// A length without a block length makes one block; without steps, as many tokens a step as the
+    /// model's own.
+    pub(crate) fn options(
+        &self,
+        defaults: Options,
+        prune: Option<PruneSettings>,
+    ) -> Result<Options> {
         let gen_length = self.gen_length.map_or(defaults.gen_length, usize::from);
         let resized = gen_length != defaults.gen_length;
         let block_length = match self.block_length {
@@ -166,19 +210,31 @@ impl GenerationArgs {
             Some(given) => given.get(),
             None if resized || block_length != defaults.block_length => {
                 let blocks = (gen_length / block_length).max(1);
-                gen_length.div_ceil(2).next_multiple_of(blocks)
+                let steps = (gen_length * defaults.steps).div_ceil(defaults.gen_length);
+                steps.next_multiple_of(blocks)
             }
             None => defaults.steps,
         };
-        Options {
+        Ok(Options {
             gen_length,
             block_length,
             steps,
-            remasking: self.remasking.into(),
+            step_ratio: self.step_ratio,
+            steps_per_block: self.steps_per_block.map(usize::from),
+            schedule: self.schedule(defaults.schedule)?,
+            remasking: match self.remasking {
+                Some(given) => given.into(),
+                // The others go by probabilities; a family's own ranking may be another.
+                None if self.policy != Policy::default() => Remasking::LowConfidence,
+                None => defaults.remasking,
+            },
+            alg_temp: self.alg_temp,
             policy: self.policy,
             max_forwards: self.max_forwards,
             stop_at_end: self.stop_at_end,
             temperature: self.temperature.unwrap_or(defaults.temperature),
+            top_p: self.top_p.or(defaults.top_p),
+            top_k: self.top_k.map(usize::from).or(defaults.top_k),
             cfg_scale: self.cfg_scale,
             stop: if self.stop.is_empty() {
                 defaults.stop
@@ -191,17 +247,60 @@ impl GenerationArgs {
             prune,
             cache: self.cache.settings(),
             recorded: None,
-        }
+        })
     }
+
+    fn schedule(&self, default: Schedule) -> Result<Schedule> {
+        let schedule = match (self.schedule, self.schedule_shift) {
+            (None, None) => default,
+            (Some(ScheduleName::Shift), shift) => Schedule::Shift(shift.unwrap_or(DEFAULT_SHIFT)),
+            (_, Some(_)) => {
+                return Err(usage(
+                    "--schedule-shift bends one schedule; add --schedule shift",
+                ));
+            }
+            (Some(ScheduleName::Linear), _) => Schedule::Linear,
+            (Some(ScheduleName::Even), _) => Schedule::Even,
+            (Some(ScheduleName::Cosine), _) => Schedule::Cosine,
+            (Some(ScheduleName::LogitNormal), _) => Schedule::LogitNormal,
+            (Some(ScheduleName::Timesteps), _) => Schedule::Timesteps,
+        };
+        Ok(schedule)
+    }
+}
+
+/// Names of [`Schedule`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScheduleName {
+    /// The same number at every step, the remainder first
+    Linear,
+    /// The same number at every step, the remainder spread
+    Even,
+    /// Bent by --schedule-shift
+    Shift,
+    /// Most tokens in the middle
+    Cosine,
+    /// Most tokens in the middle, more sharply
+    LogitNormal,
+    /// Dream's shares of what is left
+    Timesteps,
 }
 
 /// Names of [`Remasking`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RemaskingName {
     /// The most probable candidates first
+    #[value(alias = "maskgit-plus")]
     LowConfidence,
     /// A uniform draw per position
     Random,
+    /// The distributions of lowest entropy first
+    Entropy,
+    /// The largest gap between the two most probable ids first
+    #[value(alias = "topk-margin")]
+    Margin,
+    /// Every position by chance, as many as the timesteps ask for
+    Origin,
 }
 
 impl From<RemaskingName> for Remasking {
@@ -209,6 +308,9 @@ impl From<RemaskingName> for Remasking {
         match name {
             RemaskingName::LowConfidence => Self::LowConfidence,
             RemaskingName::Random => Self::Random,
+            RemaskingName::Entropy => Self::Entropy,
+            RemaskingName::Margin => Self::Margin,
+            RemaskingName::Origin => Self::Origin,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::Result;
-use foveate_core::{CacheSettings, Moment, Options, PruneSettings, Pruning};
+use foveate_core::{CacheSettings, Moment, Options, PruneSettings, Pruning, Schedule};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -77,12 +77,19 @@ pub(crate) fn options(options: &Options, layers: usize) -> Result<Value> {
     Ok(json!({
         "gen_length": options.gen_length,
         "block_length": options.block_length,
-        "steps": options.steps,
+        "steps": options.steps_planned()?,
+        "step_ratio": options.step_ratio,
+        "steps_per_block": options.steps_per_block,
+        "schedule": options.schedule.name(),
+        "schedule_shift": shift(options.schedule),
         "remasking": options.remasking,
+        "alg_temp": options.alg_temp,
         "policy": options.policy,
         "max_forwards": options.max_forwards,
         "stop_at_end": options.stop_at_end,
         "temperature": options.temperature,
+        "top_p": options.top_p,
+        "top_k": options.top_k,
         "cfg_scale": options.cfg_scale,
         "stop": options.stop,
         "generation_suffix": options.generation_suffix,
@@ -104,6 +111,14 @@ fn cache(settings: &CacheSettings) -> Value {
         "similarity": resolved.similarity,
         "visual_refresh": resolved.visual_refresh,
     })
+}
+
+/// Null for schedules without one.
+fn shift(schedule: Schedule) -> Option<f64> {
+    match schedule {
+        Schedule::Shift(shift) => Some(shift),
+        _ => None,
+    }
 }
 
 /// What the strategy does after its own defaults; null where it reads no attention or every layer's.

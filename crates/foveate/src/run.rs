@@ -102,11 +102,11 @@ pub(crate) fn main(args: &RunArgs, origins: &Origins) -> Result<ExitCode> {
         think: args.generation.think.into(),
         options: options.clone(),
     })?;
-    let mut watcher = watcher(args, &engine, &options, &images);
+    let mut watcher = watcher(args, &engine, &options, &images)?;
     let answered = answer(&engine, denoiser, watcher.as_mut())?;
     let total = begin.elapsed();
 
-    let text = engine.decode(&answered.outcome.ids)?;
+    let text = engine.answer(&answered.outcome)?;
     if args.json {
         let report = Report {
             timings_ms: Timings {
@@ -139,13 +139,15 @@ fn open(args: &RunArgs, prune: Option<PruneSettings>) -> Result<(load::Model, Op
     if let Some(preset) = args.generation.preset.as_deref().and_then(Preset::find) {
         preset.check(model.card.family)?;
     }
-    let options = args.generation.options(model.card.default_options(), prune);
+    let options = args
+        .generation
+        .options(model.card.default_options(), prune)?;
     let options = if args.template.check()? {
         args.template.fit(options, &args.generation, &model)?
     } else {
         options
     };
-    options.check(model.card.decoder.layers)?;
+    options.check(&model.card)?;
     Ok((model, options))
 }
 
@@ -190,18 +192,14 @@ fn watcher<'e>(
     engine: &'e Engine,
     options: &Options,
     images: &[Arc<VisualTokens>],
-) -> Box<dyn Watcher + 'e> {
+) -> Result<Box<dyn Watcher + 'e>> {
     let visual_tokens = images.iter().map(|image| image.len()).sum();
-    if args.visual {
-        Box::new(Frames::new(engine, options, visual_tokens))
+    Ok(if args.visual {
+        Box::new(Frames::new(engine, options, visual_tokens)?)
     } else {
-        let layers = engine.card().decoder.layers;
-        Box::new(progress::Steps::new(
-            options.most_steps(),
-            layers,
-            visual_tokens,
-        ))
-    }
+        let (steps, layers) = (options.most_steps()?, engine.card().decoder.layers);
+        Box::new(progress::Steps::new(steps, layers, visual_tokens))
+    })
 }
 
 /// Everything but the times of the phases before the first step.

@@ -39,15 +39,15 @@ struct Piece {
 }
 
 impl<'e> Frames<'e> {
-    pub(crate) fn new(engine: &'e Engine, options: &Options, visual_tokens: usize) -> Self {
-        Self {
+    pub(crate) fn new(engine: &'e Engine, options: &Options, visual_tokens: usize) -> Result<Self> {
+        Ok(Self {
             engine,
             term: Term::stderr(),
-            steps: options.most_steps(),
+            steps: options.most_steps()?,
             blocks: options.gen_length / options.block_length.max(1),
             visual_tokens,
             drawn: 0,
-        }
+        })
     }
 
     fn header(&self, step: &Step, kept: usize) -> String {

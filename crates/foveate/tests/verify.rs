@@ -81,7 +81,7 @@ fn the_golden_cases_of_the_repository_pass_on_both_backends() {
     for backend in ["cpu", "reference"] {
         let output = verify(&[golden()], backend);
         let lines = lines(&output);
-        assert!(lines.len() >= 7, "expected every case, got {}", lines.len());
+        assert!(lines.len() >= 8, "expected every case, got {}", lines.len());
         for line in &lines {
             assert_eq!(line["status"], "pass", "{backend}: {line}");
             assert!(!line["checks"].as_array().expect("checks").is_empty());

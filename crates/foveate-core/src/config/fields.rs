@@ -132,6 +132,17 @@ impl<'a> Fields<'a> {
         self.must_be(key, &Value::Null)
     }
 
+    /// A size computed from `key` is bounded as one that was written.
+    pub(super) fn at_most(&self, key: &str, size: usize) -> Result<()> {
+        if size <= MAX_COUNT {
+            return Ok(());
+        }
+        Err(self.error(
+            key,
+            format!("makes a width of {size}, the limit is {MAX_COUNT}"),
+        ))
+    }
+
     pub(super) fn must_divide(
         &self,
         key: &str,

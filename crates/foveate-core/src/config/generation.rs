@@ -16,6 +16,8 @@ pub struct GenerationDefaults {
     pub block_length: Option<usize>,
     /// Scale of the sampling noise, 0 for none.
     pub temperature: Option<f64>,
+    /// How many of the most probable ids are candidates.
+    pub top_k: Option<usize>,
     /// Texts that end the answer.
     pub stop: Option<Vec<String>>,
     /// Replaces the family's system prompt; empty for none.
@@ -37,6 +39,7 @@ impl GenerationDefaults {
             gen_length: fields.optional_count("gen_length")?,
             block_length: fields.optional_count("block_length")?,
             temperature,
+            top_k: fields.optional_count("top_k")?,
             stop: fields.strings("stop")?,
             system_prompt: fields.text("system_prompt")?,
         })

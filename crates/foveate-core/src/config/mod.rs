@@ -5,14 +5,16 @@
 
 mod fields;
 mod generation;
+mod language;
+mod multimodal;
 mod vision;
 
 pub use generation::GenerationDefaults;
+pub use language::{Dialect, LanguageConfig};
+pub use multimodal::MultimodalConfig;
 pub use vision::{VisionConfig, VisionTower};
 
 use std::path::Path;
-
-use serde_json::Value;
 
 use crate::error::Result;
 use fields::Fields;
@@ -53,145 +55,23 @@ impl Identity {
     }
 }
 
-/// `LLaDA-V`: a LLaMA-style decoder without causal mask, behind a `SigLIP` tower.
+/// A decoder without causal mask behind a `SigLIP` tower.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LladaVConfig {
+pub struct ModelConfig {
     /// The decoder.
     pub language: LanguageConfig,
     /// How images become tokens.
     pub multimodal: MultimodalConfig,
 }
 
-impl LladaVConfig {
-    /// Reads and checks a `config.json`; `file` is for messages.
-    pub fn parse(json: &[u8], file: &Path) -> Result<Self> {
+impl ModelConfig {
+    /// Reads and checks a `config.json` written in `dialect`; `file` is for messages.
+    pub fn parse(json: &[u8], file: &Path, dialect: Dialect) -> Result<Self> {
         let value = fields::parse(json, file)?;
         let fields = Fields::new(&value, file)?;
-        let language = LanguageConfig::read(&fields)?;
         Ok(Self {
-            language,
+            language: LanguageConfig::read(&fields, dialect)?,
             multimodal: MultimodalConfig::read(&fields)?,
-        })
-    }
-}
-
-/// Sizes and constants of the decoder.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LanguageConfig {
-    /// Width of the residual stream.
-    pub hidden_size: usize,
-    /// Width inside the gated feed-forward block.
-    pub intermediate_size: usize,
-    /// Number of decoder layers.
-    pub num_hidden_layers: usize,
-    /// Query heads.
-    pub num_attention_heads: usize,
-    /// Key and value heads; divides the query heads.
-    pub num_key_value_heads: usize,
-    /// Added to the mean square in RMS norm.
-    pub rms_norm_eps: f32,
-    /// Base of the rotary wave lengths.
-    pub rope_theta: f64,
-    /// Rows of embedding and head as configured; at most the stored rows matter.
-    pub vocab_size: usize,
-    /// Whether the head is the embedding.
-    pub tie_word_embeddings: bool,
-    /// Longest sequence of prompt and images, in tokens.
-    pub max_length: usize,
-}
-
-impl LanguageConfig {
-    /// Numbers per head; even, because rotary embedding turns pairs.
-    pub fn head_dim(&self) -> usize {
-        self.hidden_size / self.num_attention_heads
-    }
-
-    fn read(fields: &Fields<'_>) -> Result<Self> {
-        fields.must_be_absent("rope_scaling")?;
-        fields.must_be("attention_bias", &Value::Bool(false))?;
-        fields.must_be("hidden_act", &Value::from("silu"))?;
-        let heads = fields.count("num_attention_heads")?;
-        let config = Self {
-            hidden_size: fields.count("hidden_size")?,
-            intermediate_size: fields.count("intermediate_size")?,
-            num_hidden_layers: fields.count("num_hidden_layers")?,
-            num_attention_heads: heads,
-            num_key_value_heads: fields.count_or("num_key_value_heads", heads)?,
-            rms_norm_eps: fields.positive("rms_norm_eps")? as f32,
-            rope_theta: fields.positive("rope_theta")?,
-            vocab_size: fields.count("vocab_size")?,
-            tie_word_embeddings: fields.flag_or("tie_word_embeddings", false)?,
-            max_length: fields.count_or("tokenizer_model_max_length", DEFAULT_MAX_LENGTH)?,
-        };
-        fields.must_divide(
-            "num_attention_heads",
-            heads,
-            "hidden_size",
-            config.hidden_size,
-        )?;
-        let key_heads = config.num_key_value_heads;
-        fields.must_divide(
-            "num_key_value_heads",
-            key_heads,
-            "num_attention_heads",
-            heads,
-        )?;
-        if !config.head_dim().is_multiple_of(2) {
-            let reason = format!(
-                "heads of {} numbers, expected an even size",
-                config.head_dim()
-            );
-            return Err(fields.error("num_attention_heads", reason));
-        }
-        Ok(config)
-    }
-}
-
-/// `LLaDA-V`'s training length, for configs that do not say.
-const DEFAULT_MAX_LENGTH: usize = 16_384;
-
-/// How images are cut and how their features reach the decoder.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MultimodalConfig {
-    /// Width of the vision features.
-    pub mm_hidden_size: usize,
-    /// For example `spatial_unpad`; `flat` when absent.
-    pub mm_patch_merge_type: String,
-    /// Folder or repository that holds the tower's config.
-    pub mm_vision_tower: String,
-    /// For example `anyres_max_4`.
-    pub image_aspect_ratio: Option<String>,
-    /// List, Python literal or range notation of (width, height); see the tiling code.
-    pub image_grid_pinpoints: Option<Value>,
-    /// Pooling of the views, `bilinear` when absent.
-    pub mm_spatial_pool_mode: String,
-    /// Pooling step; the `LLaDA-V` evaluation overrides it with 2.
-    pub mm_spatial_pool_stride: Option<usize>,
-}
-
-impl MultimodalConfig {
-    fn read(fields: &Fields<'_>) -> Result<Self> {
-        fields.must_be("mm_projector_type", &Value::from("mlp2x_gelu"))?;
-        fields.must_be_absent("mm_resampler_type")?;
-        fields.must_be("mm_newline_position", &Value::from("grid"))?;
-        fields.must_be("mm_use_im_start_end", &Value::Bool(false))?;
-        fields.must_be("mm_use_im_patch_token", &Value::Bool(false))?;
-        let Some(tower) = fields
-            .text("mm_vision_tower")?
-            .filter(|tower| !tower.is_empty())
-        else {
-            return Err(fields.error("mm_vision_tower", "expected a name, got nothing"));
-        };
-        Ok(Self {
-            mm_hidden_size: fields.count("mm_hidden_size")?,
-            mm_patch_merge_type: fields.text("mm_patch_merge_type")?.unwrap_or("flat".into()),
-            mm_vision_tower: tower,
-            image_aspect_ratio: fields.text("image_aspect_ratio")?,
-            image_grid_pinpoints: fields.value("image_grid_pinpoints").cloned(),
-            mm_spatial_pool_mode: fields
-                .text("mm_spatial_pool_mode")?
-                .unwrap_or("bilinear".into()),
-            mm_spatial_pool_stride: fields.optional_count("mm_spatial_pool_stride")?,
         })
     }
 }
@@ -199,7 +79,7 @@ impl MultimodalConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn tiny() -> Value {
         json!({
@@ -212,8 +92,12 @@ mod tests {
         })
     }
 
-    fn parse(value: &Value) -> Result<LladaVConfig> {
-        LladaVConfig::parse(value.to_string().as_bytes(), Path::new("model/config.json"))
+    fn parse(value: &Value) -> Result<ModelConfig> {
+        ModelConfig::parse(
+            value.to_string().as_bytes(),
+            Path::new("model/config.json"),
+            Dialect::Llama,
+        )
     }
 
     #[test]

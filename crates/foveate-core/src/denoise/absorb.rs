@@ -2,8 +2,9 @@
 
 use foveate_kernels::Guess;
 
+use super::denoiser::Prefill;
 use super::policy::View;
-use super::remask::{Candidate, candidates, surest_first};
+use super::remask::{Candidate, Remasking, by_chance, candidates, surest_first};
 use super::{Commit, Denoiser};
 
 /// What the decoder found for one request in one step.
@@ -34,8 +35,13 @@ impl Denoiser {
             cache.settle((0..self.recipe.gen_length).map(|p| !canvas.is_masked(p)));
         }
         let all = candidates(&self.recipe, self.step, seen.positions, seen.guesses);
+        let prefills = self.prefills();
         let option = self.choose_option(seen.scores);
-        let chosen = self.choose(&all, seen);
+        let chosen = if prefills {
+            (0..all.len()).collect()
+        } else {
+            self.choose(&all, seen)
+        };
         for &i in &chosen {
             self.canvas.commit(all[i].position, all[i].token);
         }
@@ -51,8 +57,12 @@ impl Denoiser {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        self.step += 1;
-        self.step_in_block += 1;
+        if prefills {
+            self.prefill = Prefill::Done;
+        } else {
+            self.step += 1;
+            self.step_in_block += 1;
+        }
         let report = |c: &Candidate| Commit {
             position: c.position,
             token: c.token,
@@ -72,7 +82,11 @@ impl Denoiser {
     /// Indices of the candidates that this step commits, ascending.
     fn choose(&mut self, candidates: &[Candidate], seen: &Seen<'_>) -> Vec<usize> {
         let recipe = &self.recipe;
-        let order = surest_first(candidates);
+        if recipe.remasking == Remasking::Origin {
+            let share = f64::from(self.budget.share(self.step_in_block));
+            return by_chance(recipe, self.step, candidates, share);
+        }
+        let order = surest_first(recipe, self.step, candidates);
         let still = match recipe.policy.drift_bound() {
             Some(bound) => {
                 let Seen {
@@ -87,7 +101,7 @@ impl Denoiser {
             candidates,
             order: &order,
             masked: self.open(recipe.gen_length).len(),
-            scheduled: self.transfers.get(self.step_in_block).copied().unwrap_or(1),
+            scheduled: self.budget.count(self.step_in_block, candidates.len()),
             progress: (self.step_in_block + 1) as f64 / recipe.steps_per_block as f64,
             still: &still,
         });

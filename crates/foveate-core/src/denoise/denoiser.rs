@@ -5,12 +5,22 @@ use std::sync::Arc;
 use foveate_kernels::{Noise, Pick};
 
 use super::drift::Drift;
+use super::filter::Filter;
 use super::options::Recipe;
-use super::schedule::linear;
+use super::schedule::Budget;
 use super::{Cancel, Canvas, Choice};
-use crate::cache::{CacheState, Next, Work};
+use crate::cache::{AttentionMask, CacheState, Caching, Next, Work};
+use crate::models::Predicts;
 use crate::sequence::{Origin, Sequence};
 use crate::visual::VisualTokens;
+
+/// A pass over the prompt alone, before the first step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prefill {
+    Unneeded,
+    Due,
+    Done,
+}
 
 /// One answer in progress. Step it with [`crate::Engine::step`]; drop it to forget it.
 #[derive(Clone, Debug)]
@@ -23,8 +33,9 @@ pub struct Denoiser {
     pub(super) block: usize,
     pub(super) step_in_block: usize,
     pub(super) step: usize,
-    pub(super) transfers: Vec<usize>,
+    pub(super) budget: Budget,
     pub(super) stop: Option<usize>,
+    pub(super) prefill: Prefill,
     /// The last step of this block wrote no token: the decoder only predicts masks.
     pub(super) stuck: bool,
     /// The answer would go on, but its forwards are spent.
@@ -44,7 +55,12 @@ impl Denoiser {
         let sequence = Sequence::new(prompt.iter().copied().chain(response).chain(suffix));
         let kept = images.iter().map(|i| i.len()).sum();
         let caching = recipe.caching.clone();
-        Self {
+        let alone = |c: &Caching| c.strategy.mask() == AttentionMask::Prefix;
+        // Reference: LaViDa's `diffusion_generate` with `prefix_lm`.
+        let prefill = recipe.predicts == Predicts::Next
+            && caching.as_ref().is_some_and(alone)
+            && !prompt.is_empty();
+        let mut denoiser = Self {
             cache: caching.map(|caching| CacheState::new(caching, recipe.gen_length)),
             canvas: Canvas::new(recipe.canvas.clone(), recipe.mask),
             recipe: Arc::new(recipe),
@@ -53,8 +69,9 @@ impl Denoiser {
             block: 0,
             step_in_block: 0,
             step: 0,
-            transfers: Vec::new(),
+            budget: Budget::Counts(Vec::new()),
             stop: None,
+            prefill: Prefill::Unneeded,
             stuck: false,
             exhausted: false,
             drift: Drift::default(),
@@ -62,7 +79,11 @@ impl Denoiser {
             kept,
             pruned: false,
             cancel: Cancel::default(),
+        };
+        if prefill && denoiser.open(1) == [0] {
+            denoiser.prefill = Prefill::Due;
         }
+        denoiser
     }
 
     /// A copy that continues on its own; the image features are shared.
@@ -124,6 +145,9 @@ impl Denoiser {
                 return false;
             }
             let end = start + self.recipe.block_length;
+            if self.prefills() {
+                return true;
+            }
             if self.step_in_block == 0 {
                 if self.stop.is_some_and(|stop| stop <= start) {
                     return false;
@@ -133,7 +157,9 @@ impl Denoiser {
                     .iter()
                     .filter(|&&p| p as usize >= start)
                     .count();
-                self.transfers = linear(masked, self.recipe.steps_per_block);
+                let recipe = &self.recipe;
+                let steps = recipe.steps_per_block;
+                self.budget = recipe.schedule.budget(masked, steps, recipe.grid);
             }
             let done_before_stop = self
                 .stop
@@ -148,7 +174,7 @@ impl Denoiser {
                 continue;
             }
             let most = self.recipe.max_forwards.unwrap_or(usize::MAX);
-            self.exhausted = (self.step + 1) * self.forwards_per_step() > most;
+            self.exhausted = (self.passes() + 1) * self.forwards_per_step() > most;
             return !self.exhausted;
         }
     }
@@ -176,6 +202,16 @@ impl Denoiser {
         masked
     }
 
+    /// Whether the next pass computes the prompt alone and reads the first token from it.
+    pub(super) fn prefills(&self) -> bool {
+        self.prefill == Prefill::Due
+    }
+
+    /// Passes run so far.
+    pub(super) fn passes(&self) -> usize {
+        self.step + usize::from(self.prefill == Prefill::Done)
+    }
+
     pub(super) fn forwards_per_step(&self) -> usize {
         1 + usize::from(self.recipe.cfg_scale > 0.0)
     }
@@ -188,6 +224,9 @@ impl Denoiser {
     /// Masked positions that this step may commit: before the stop if one is known, else before the
     /// block's end. Left-overs of earlier blocks are included.
     pub(crate) fn committable(&self) -> Vec<u32> {
+        if self.prefills() {
+            return vec![0];
+        }
         if self.spent() {
             return Vec::new();
         }
@@ -211,12 +250,17 @@ impl Denoiser {
         let read = self.read();
         // A pruner sees every row, whether it reads attention or drops rows between two layers.
         let whole = self.pruning_due().is_some();
+        let response = self.sequence.response().start;
+        if self.prefills() {
+            return Work::of(0..response);
+        }
         let Some(cache) = &mut self.cache else {
             return Work::of(0..self.sequence.rows().len());
         };
-        let response = self.sequence.response().start;
         let block = response + self.block * self.recipe.block_length;
-        let read: Vec<u32> = read.iter().map(|p| p + response as u32).collect();
+        let predicts = self.recipe.predicts;
+        let about = |p: &u32| predicts.from(response + *p as usize) as u32;
+        let read: Vec<u32> = read.iter().map(about).collect();
         cache.work(&Next {
             sequence: &self.sequence,
             tokens: self.canvas.ids(),
@@ -226,6 +270,11 @@ impl Denoiser {
             read: &read,
             whole,
         })
+    }
+
+    /// The row whose logits are about the position of row `row`.
+    pub(crate) fn row_before(&self, row: usize) -> usize {
+        self.recipe.predicts.from(row)
     }
 
     /// Forgets what is kept between steps: the next step computes every row.
@@ -245,25 +294,40 @@ impl Denoiser {
         self.canvas.ids()[position as usize]
     }
 
-    /// How the candidate of `position` is drawn in this step.
+    /// How the candidate of `position` is drawn in this step, for families without a filter.
     pub(crate) fn pick(&self, position: u32) -> Pick<'_> {
         let temperature = self.recipe.temperature;
-        if temperature == 0.0 {
+        if temperature == 0.0 || self.prefills() {
             return Pick::Greedy;
         }
+        let noise = self.noise(position);
+        Pick::Gumbel { temperature, noise }
+    }
+
+    /// What becomes of the logits of this step, for families with a filter.
+    pub(crate) fn filter(&self) -> Option<Filter> {
+        let filter = self.recipe.filter?;
+        let greedy = Filter {
+            temperature: 0.0,
+            ..filter
+        };
+        Some(if self.prefills() { greedy } else { filter })
+    }
+
+    /// The noise that draws the candidate of `position` in this step.
+    pub(crate) fn noise(&self, position: u32) -> Noise<'_> {
         let recorded = self.recipe.recorded.as_ref();
         let row = recorded.and_then(|r| {
             let at = position as usize * r.vocabulary;
             r.gumbel.get(self.step)?.get(at..at + r.vocabulary)
         });
-        let noise = match row {
+        match row {
             Some(draws) => Noise::Recorded(draws),
             None => Noise::Counter {
                 seed: self.recipe.seed,
                 step: self.step as u32,
                 position,
             },
-        };
-        Pick::Gumbel { temperature, noise }
+        }
     }
 }

@@ -2,23 +2,14 @@
 
 use std::sync::Arc;
 
+use super::filter::Filter;
 use super::policy::Policy;
 use super::template::AnswerTemplate;
+use super::{Remasking, Schedule};
 use crate::cache::{CacheSettings, Caching};
 use crate::error::{Error, Result};
-use crate::models::ModelCard;
+use crate::models::{ModelCard, Predicts};
 use crate::prune::{PruneSettings, Pruning};
-
-/// How masked positions are ranked for committing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Remasking {
-    /// The candidates of highest probability are committed, the uncertain ones stay masked.
-    #[default]
-    LowConfidence,
-    /// A uniform draw per position.
-    Random,
-}
 
 /// Options of one request. [`Options::default`] is LLaDA-V's document setting (32 tokens, 16 steps).
 #[derive(Clone, Debug)]
@@ -27,18 +18,32 @@ pub struct Options {
     pub gen_length: usize,
     /// Tokens per block; divides `gen_length`.
     pub block_length: usize,
-    /// Denoising steps over all blocks; a multiple of the number of blocks.
+    /// Denoising steps over all blocks; a multiple of the number of blocks. Without effect where
+    /// `step_ratio` or `steps_per_block` says otherwise, but [`Schedule::Timesteps`] still divides
+    /// its times by it.
     pub steps: usize,
+    /// Steps per token of the answer, above 0 and at most 1: `⌊block_length · ratio⌋` per block.
+    pub step_ratio: Option<f64>,
+    /// Steps of each block, at most one per token; excludes `step_ratio`.
+    pub steps_per_block: Option<usize>,
+    /// How many tokens each step commits.
+    pub schedule: Schedule,
     /// Ranking of positions.
     pub remasking: Remasking,
+    /// Above 0, positions are drawn by `softmax(confidence / alg_temp)` instead of ranked.
+    pub alg_temp: f64,
     /// How many candidates a step commits. Any but `fixed` lets a block go on until it has no masks.
     pub policy: Policy,
     /// Most forwards that the answer may take; a guided step takes two.
     pub max_forwards: Option<usize>,
     /// Finish as soon as an end token is committed and nothing before it is masked.
     pub stop_at_end: bool,
-    /// Gumbel temperature; 0 is greedy.
+    /// Temperature of the candidates; 0 is greedy.
     pub temperature: f64,
+    /// Only the most probable ids up to this mass are candidates; above 0 and at most 1.
+    pub top_p: Option<f64>,
+    /// Only the `k` most probable ids are candidates.
+    pub top_k: Option<usize>,
     /// Classifier-free guidance; 0 is off.
     pub cfg_scale: f64,
     /// The answer ends before the first of these.
@@ -63,11 +68,17 @@ impl Default for Options {
             gen_length: 32,
             block_length: 32,
             steps: 16,
+            step_ratio: None,
+            steps_per_block: None,
+            schedule: Schedule::Linear,
             remasking: Remasking::LowConfidence,
+            alg_temp: 0.0,
             policy: Policy::default(),
             max_forwards: None,
             stop_at_end: false,
             temperature: 0.0,
+            top_p: None,
+            top_k: None,
             cfg_scale: 0.0,
             stop: vec!["<|eot_id|>".into()],
             generation_suffix: None,
@@ -97,7 +108,11 @@ pub(crate) struct Recipe {
     pub(crate) gen_length: usize,
     pub(crate) block_length: usize,
     pub(crate) steps_per_block: usize,
+    /// Steps of a block that [`Schedule::Timesteps`] divides its times by.
+    pub(crate) grid: usize,
+    pub(crate) schedule: Schedule,
     pub(crate) remasking: Remasking,
+    pub(crate) alg_temp: f64,
     pub(crate) policy: Policy,
     pub(crate) max_forwards: Option<usize>,
     /// Ids that end the answer early; empty when it is not to.
@@ -109,6 +124,8 @@ pub(crate) struct Recipe {
     pub(crate) canvas: Vec<u32>,
     pub(crate) forbidden: Vec<u32>,
     pub(crate) temperature: f64,
+    /// The candidates of families that filter; none where Gumbel noise goes over all ids.
+    pub(crate) filter: Option<Filter>,
     pub(crate) cfg_scale: f64,
     pub(crate) stop: Vec<Vec<u32>>,
     pub(crate) suffix: Vec<u32>,
@@ -117,46 +134,10 @@ pub(crate) struct Recipe {
     pub(crate) caching: Option<Caching>,
     pub(crate) recorded: Option<Arc<Recorded>>,
     pub(crate) mask: u32,
+    pub(crate) predicts: Predicts,
 }
 
 impl Options {
-    /// Checks every number, so that a wrong one fails before the weights are read.
-    ///
-    /// `layers` is the number of decoder layers. [`crate::Engine::start`] checks again.
-    pub fn check(&self, layers: usize) -> Result<()> {
-        let positive = |field, value: usize| match value {
-            0 => Err(Error::request(field, "expected at least 1, got 0")),
-            _ => Ok(value),
-        };
-        let gen_length = positive("gen-length", self.gen_length)?;
-        let block_length = positive("block-length", self.block_length)?;
-        let steps = positive("steps", self.steps)?;
-        if gen_length % block_length != 0 {
-            return Err(Error::request(
-                "block-length",
-                format!("expected a divisor of gen-length ({gen_length}), got {block_length}"),
-            ));
-        }
-        let blocks = gen_length / block_length;
-        if steps % blocks != 0 {
-            return Err(Error::request(
-                "steps",
-                format!("expected a multiple of the {blocks} blocks, got {steps}"),
-            ));
-        }
-        check_scale("temperature", self.temperature)?;
-        check_scale("cfg-scale", self.cfg_scale)?;
-        if self.stop.iter().any(String::is_empty) {
-            return Err(Error::request("stop", "a stop string is empty"));
-        }
-        self.check_policy()?;
-        if let Some(template) = &self.template {
-            template.check_lengths(gen_length, block_length)?;
-        }
-        let pruning = self.pruning(layers)?;
-        self.cache.build(pruning.as_ref()).map(drop)
-    }
-
     /// The pruning settings, validated and completed.
     pub fn pruning(&self, layers: usize) -> Result<Option<Pruning>> {
         let settings = self.prune.as_ref();
@@ -169,15 +150,14 @@ impl Options {
         card: &ModelCard,
         encode: impl Fn(&str) -> Result<Vec<u32>>,
     ) -> Result<Recipe> {
-        let layers = card.decoder.layers;
-        self.check(layers)?;
+        self.check(card)?;
         if self.stop_at_end && card.end.is_empty() {
             return Err(Error::request(
                 "stop-at-end",
                 "this model has no end token; name what ends an answer with stop",
             ));
         }
-        let mask = card.mask;
+        let (mask, blocks) = (card.mask, self.blocks()?);
         let stop: Vec<Vec<u32>> = self.stop.iter().map(|s| encode(s)).collect::<Result<_>>()?;
         if stop.iter().any(Vec::is_empty) {
             return Err(Error::request("stop", "a stop string is empty"));
@@ -192,13 +172,16 @@ impl Options {
                 "the mask token cannot be given as text",
             ));
         }
-        let pruning = self.pruning(layers)?;
+        let pruning = self.pruning(card.decoder.layers)?;
         Ok(Recipe {
             caching: self.cache.build(pruning.as_ref())?,
             gen_length: self.gen_length,
             block_length: self.block_length,
-            steps_per_block: self.steps / (self.gen_length / self.block_length),
+            steps_per_block: self.steps_of_a_block(blocks)?,
+            grid: (self.steps / blocks).min(self.block_length),
+            schedule: self.schedule,
             remasking: self.remasking,
+            alg_temp: self.alg_temp,
             policy: self.policy,
             max_forwards: self.max_forwards,
             // The end of a slot is not the end of a template.
@@ -215,6 +198,7 @@ impl Options {
             },
             forbidden: card.forbidden.clone(),
             temperature: self.temperature,
+            filter: self.filter(card)?,
             cfg_scale: self.cfg_scale,
             stop,
             suffix,
@@ -222,19 +206,8 @@ impl Options {
             pruning,
             recorded: self.recorded.clone(),
             mask,
+            predicts: card.predicts,
         })
-    }
-
-    /// Steps that the answer takes at most, for progress bars: a policy other than `fixed` takes as
-    /// many as it needs, each of which commits a token.
-    pub fn most_steps(&self) -> usize {
-        let steps = if self.policy.keeps_schedule() {
-            self.steps
-        } else {
-            self.gen_length
-        };
-        let most = self.max_forwards.unwrap_or(usize::MAX);
-        steps.min(most / self.forwards_per_step())
     }
 
     /// The same with a template: its canvas in one block, two tokens of its slots a step.
@@ -247,43 +220,5 @@ impl Options {
             template: Some(Arc::new(template)),
             ..self
         }
-    }
-
-    /// A guided step runs two sequences.
-    fn forwards_per_step(&self) -> usize {
-        1 + usize::from(self.cfg_scale > 0.0)
-    }
-
-    fn check_policy(&self) -> Result<()> {
-        self.policy.check()?;
-        if !self.policy.keeps_schedule() && self.remasking != Remasking::LowConfidence {
-            return Err(Error::request(
-                "policy",
-                format!(
-                    "{} goes by the candidates' probabilities, expected remasking low-confidence; \
-                     use that, or the policy fixed",
-                    self.policy
-                ),
-            ));
-        }
-        let one_step = self.forwards_per_step();
-        match self.max_forwards {
-            Some(most) if most < one_step => Err(Error::request(
-                "max-forwards",
-                format!("expected at least {one_step}, what one step takes, got {most}"),
-            )),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn check_scale(field: &'static str, value: f64) -> Result<()> {
-    if value.is_finite() && (0.0..=100.0).contains(&value) {
-        Ok(())
-    } else {
-        Err(Error::request(
-            field,
-            format!("expected a number from 0 to 100, got {value}"),
-        ))
     }
 }

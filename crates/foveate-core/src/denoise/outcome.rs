@@ -62,7 +62,7 @@ impl Denoiser {
             visual_tokens_seen: self.images.iter().map(|i| i.len()).sum(),
             visual_tokens_kept: self.kept,
             steps: self.step,
-            forwards: self.step * self.forwards_per_step(),
+            forwards: self.passes() * self.forwards_per_step(),
         }
     }
 

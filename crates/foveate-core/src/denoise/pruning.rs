@@ -14,6 +14,8 @@ impl Denoiser {
         }
         let moment = pruning.pruner.moment();
         let due = match moment {
+            // No answer looks at the images yet.
+            _ if self.prefills() && moment != Moment::BeforeDecoder => false,
             Moment::BeforeDecoder | Moment::AfterLayerOnce(_) => !self.pruned && self.step == 0,
             Moment::AfterLayerEveryPass(_) => true,
             Moment::AfterStep(step) => !self.pruned && self.step + 1 == step,

@@ -7,7 +7,8 @@ use crate::prune::Pruned;
 /// One denoising step of one request.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Step {
-    /// Counted from 1 over the whole answer.
+    /// Counted from 1 over the whole answer. 0 is no denoising step but the prompt's own pass, which
+    /// gives the first token of a family that predicts the next position under the cache `prefix`.
     pub step: usize,
     /// Counted from 1.
     pub block: usize,

@@ -1,6 +1,9 @@
 //! Model families: one file each, and the table that finds them.
 
+mod lavida_dream;
+mod lavida_llada;
 mod llada_v;
+mod llava;
 mod synthetic;
 
 use std::path::Path;
@@ -12,7 +15,7 @@ use crate::config::{GenerationDefaults, Identity};
 use crate::denoise::Options;
 use crate::error::{Error, Result};
 use crate::image::TilingConfig;
-use crate::network::{DecoderShape, Source, Transformer, VisionShape};
+use crate::network::{DecoderNames, DecoderShape, Source, Transformer, VisionShape};
 use crate::prompt::{Message, Prompt, ThinkMode};
 use crate::tokenizer::Tokenizer;
 
@@ -40,47 +43,120 @@ pub struct ModelCard {
     pub vision: VisionShape,
     /// How a picture becomes views and visual tokens.
     pub tiling: TilingConfig,
-    /// Rows of the embedding and the head in the file; ids beyond the tokenizer are cut.
+    /// Rows of the embedding and the head in the file; the decoder uses the first
+    /// [`DecoderShape::vocabulary`] of them.
     pub stored_vocabulary: usize,
+    pub(crate) tensors: TensorNames,
     /// The id of a masked position.
     pub mask: u32,
     /// Ids that are never predicted.
     pub forbidden: Vec<u32>,
     /// Ids that end an answer.
     pub end: Vec<u32>,
+    /// Which position a row's logits are about.
+    pub predicts: Predicts,
+    /// How a candidate is drawn.
+    pub sampling: Sampling,
     /// Longest sequence, in rows.
     pub max_rows: usize,
+    /// Options of the family, where neither the checkpoint nor a request says otherwise.
+    pub usual: Options,
     /// Defaults of the checkpoint.
     pub defaults: GenerationDefaults,
 }
 
 impl ModelCard {
-    /// Options with the checkpoint's own defaults.
+    /// Options with the checkpoint's own defaults over the family's.
     pub fn default_options(&self) -> Options {
         let defaults = &self.defaults;
-        let base = Options::default();
-        let gen_length = defaults.gen_length.unwrap_or(base.gen_length);
+        let usual = self.usual.clone();
+        let gen_length = defaults.gen_length.unwrap_or(usual.gen_length);
+        let steps = (gen_length * usual.steps).div_ceil(usual.gen_length);
         Options {
             gen_length,
             block_length: defaults.block_length.unwrap_or(gen_length),
-            steps: defaults.steps.unwrap_or_else(|| gen_length.div_ceil(2)),
-            temperature: defaults.temperature.unwrap_or(base.temperature),
-            stop: defaults.stop.clone().unwrap_or(base.stop),
-            ..base
+            steps: defaults.steps.unwrap_or(steps),
+            temperature: defaults.temperature.unwrap_or(usual.temperature),
+            stop: defaults.stop.clone().unwrap_or_else(|| usual.stop.clone()),
+            ..usual
         }
     }
 }
+
+/// Which position the logits of a row are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Predicts {
+    /// The row's own.
+    #[default]
+    Itself,
+    /// The one after it, as in a causal model; the first row's are about its own as well.
+    Next,
+}
+
+impl Predicts {
+    /// The row whose logits are about the position of row `row`.
+    pub(crate) fn from(self, row: usize) -> usize {
+        match self {
+            Self::Itself => row,
+            Self::Next => row.saturating_sub(1),
+        }
+    }
+}
+
+/// How a family draws the candidate of a position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sampling {
+    /// Gumbel noise over all ids; the confidence comes from the noise-free logits (`LLaDA`).
+    #[default]
+    Gumbel,
+    /// Temperature, top-p and top-k, then a draw; the confidence is what these leave (`Dream`).
+    Filtered,
+}
+
+/// What a family calls its tensors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TensorNames {
+    pub(crate) embedding: &'static str,
+    pub(crate) decoder: DecoderNames,
+}
+
+/// One line of the table of families.
+struct Entry {
+    name: &'static str,
+    /// Values of `architectures[0]`, or of `model_type` where there is none.
+    architectures: &'static [&'static str],
+    open: fn(&Checkpoint, &Environment, &'static str) -> Result<llava::Llava>,
+}
+
+const FAMILIES: [Entry; 3] = [
+    Entry {
+        name: "llada-v",
+        architectures: llada_v::ARCHITECTURES,
+        open: llada_v::open,
+    },
+    Entry {
+        name: "lavida-llada",
+        architectures: lavida_llada::ARCHITECTURES,
+        open: lavida_llada::open,
+    },
+    Entry {
+        name: "lavida-dream",
+        architectures: lavida_dream::ARCHITECTURES,
+        open: lavida_dream::open,
+    },
+];
 
 /// Reads the config and the text side of a checkpoint.
 pub(crate) fn open(checkpoint: &Checkpoint, environment: &Environment) -> Result<Box<dyn Family>> {
     let file = checkpoint.file_path("config.json");
     let json = checkpoint.require("config.json")?;
     let identity = Identity::parse(&json, &file)?;
-    match identity.key() {
-        name if llada_v::ARCHITECTURES.contains(&name) => {
-            Ok(Box::new(llada_v::LladaV::open(checkpoint, environment)?))
-        }
-        other => Err(unknown(other, &file)),
+    let knows = |entry: &&Entry| entry.architectures.contains(&identity.key());
+    match FAMILIES.iter().find(knows) {
+        Some(entry) => Ok(Box::new((entry.open)(checkpoint, environment, entry.name)?)),
+        None => Err(unknown(identity.key(), &file)),
     }
 }
 
@@ -96,18 +172,22 @@ pub(crate) fn build<B: Backend>(
     card: &ModelCard,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Transformer<B>> {
-    llada_v::build(backend, source, card, progress)
+    llava::build(backend, source, card, progress)
 }
 
 /// Tensors that a checkpoint may hold although no computation reads them.
 pub(crate) fn ignored() -> &'static [&'static str] {
-    llada_v::IGNORED
+    llava::IGNORED
 }
 
 fn unknown(name: &str, file: &Path) -> Error {
+    let known: Vec<String> = FAMILIES
+        .iter()
+        .map(|entry| format!("{} (architectures {:?})", entry.name, entry.architectures))
+        .collect();
     let reason = format!(
-        "model {name:?} is not supported; this version runs LLaDA-V (architectures {:?})",
-        llada_v::ARCHITECTURES
+        "model {name:?} is not supported; this version runs {}",
+        known.join(", ")
     );
     Error::Malformed {
         path: file.to_path_buf(),

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use foveate_kernels::Heads;
 
-use super::{Family, ModelCard};
+use super::{Family, ModelCard, Predicts, Sampling, llada_v};
 use crate::config::GenerationDefaults;
+use crate::denoise::Options;
 use crate::error::{Error, Result};
 use crate::image::{AspectMode, MergeType, OneView, Pooling, TilingConfig};
 use crate::network::{DecoderShape, VisionShape};
@@ -135,6 +136,7 @@ impl Synthetic {
         let mask = decoder.vocabulary as u32 - 1;
         let card = ModelCard {
             family: "synthetic",
+            tensors: llada_v::TENSORS,
             decoder,
             vision,
             tiling,
@@ -142,7 +144,10 @@ impl Synthetic {
             mask,
             forbidden: vec![mask],
             end: Vec::new(),
+            predicts: Predicts::Itself,
+            sampling: Sampling::Gumbel,
             max_rows: 1 << 20,
+            usual: Options::default(),
             defaults: GenerationDefaults {
                 stop: Some(Vec::new()),
                 ..GenerationDefaults::default()

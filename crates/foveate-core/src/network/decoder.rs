@@ -20,7 +20,7 @@ pub struct DecoderShape {
     pub heads: Heads,
     /// Width of the gated MLP.
     pub mlp: usize,
-    /// Ids in use: rows of the embedding and of the head.
+    /// Ids in use: rows of the embedding and columns of the logits.
     pub vocabulary: usize,
     /// Added to the mean square before the root.
     pub norm_eps: f32,
@@ -34,6 +34,8 @@ pub(crate) struct DecoderNames {
     pub(crate) input_norm: &'static str,
     pub(crate) query: &'static str,
     pub(crate) key_value: [&'static str; 2],
+    /// Whether queries, keys and values have a `.bias` beside their `.weight`.
+    pub(crate) qkv_bias: bool,
     pub(crate) output: &'static str,
     pub(crate) mlp_norm: &'static str,
     pub(crate) gate_up: [&'static str; 2],
@@ -117,15 +119,22 @@ impl<B: Backend> Decoder<B> {
             let norm = |backend: &mut B, pattern| {
                 source.vector(backend, &format!("{}.weight", name(pattern)), hidden)
             };
-            let linear = |backend: &B, names: &[&str], shape: [usize; 2], layout| {
+            let load = |backend: &B, names: &[&str], shape: [usize; 2], bias, layout| {
                 let names: Vec<String> = names.iter().map(|n| name(n)).collect();
-                source.linear(backend, &names, &shape, false, layout)
+                source.linear(backend, &names, &shape, bias, layout)
             };
             let stacked = Layout::Linear;
+            let bias = names.qkv_bias;
+            let attention = |backend: &B, names: &[&str], outputs| {
+                load(backend, names, [outputs, hidden], bias, stacked)
+            };
+            let linear = |backend: &B, names: &[&str], shape, layout| {
+                load(backend, names, shape, false, layout)
+            };
             layers.push(Layer {
                 input_norm: norm(backend, names.input_norm)?,
-                query: linear(backend, &[names.query], [hidden, hidden], stacked)?,
-                key_value: linear(backend, &names.key_value, [kv_width, hidden], stacked)?,
+                query: attention(backend, &[names.query], hidden)?,
+                key_value: attention(backend, &names.key_value, kv_width)?,
                 output: linear(backend, &[names.output], [hidden, hidden], stacked)?,
                 mlp_norm: norm(backend, names.mlp_norm)?,
                 gate_up: linear(backend, &names.gate_up, [mlp, hidden], Layout::Gated)?,
@@ -360,6 +369,9 @@ impl<B: Backend> Decoder<B> {
         let norm = rms(&self.final_norm, self.shape.norm_eps);
         backend.norm(&self.x, None, &norm, &mut self.n)?;
         read(backend, &self.n, self.rows, Signal::Final, tap)?;
+        if mix.rows() == 0 {
+            return Ok(Vec::new());
+        }
         backend.resize(&mut self.y, mix.rows())?;
         backend.combine(&self.n, mix, &mut self.y, 0)?;
         let mut guesses = Vec::with_capacity(rank.picks.len());
@@ -367,14 +379,34 @@ impl<B: Backend> Decoder<B> {
         Ok(guesses)
     }
 
-    /// Logits of rows that `mix` makes of the last ranked ones; ranking itself never stores them.
-    pub(crate) fn logits(&mut self, backend: &mut B, mix: &RowMap) -> Result<Vec<f32>> {
-        let mut rows = backend.buf(mix.rows(), self.shape.hidden)?;
-        backend.combine(&self.n, mix, &mut rows, 0)?;
-        let mut logits = backend.buf(mix.rows(), self.shape.vocabulary)?;
-        backend.linear(&rows, &self.head, Act::None, Into::Store, &mut logits)?;
+    /// Logits of rows that `mix` makes of the last ranked ones, a few rows at a time.
+    pub(crate) fn logits(
+        &mut self,
+        backend: &mut B,
+        mix: &RowMap,
+        each: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<()> {
+        let width = self.shape.vocabulary;
+        let mut logits = backend.buf(0, width)?;
         let mut values = Vec::new();
-        backend.read(&logits, 0..mix.rows(), &mut values)?;
-        Ok(values)
+        for first in (0..mix.rows()).step_by(LOGIT_ROWS) {
+            let rows = LOGIT_ROWS.min(mix.rows() - first);
+            let mut part = RowMap::with_capacity(rows);
+            for row in first..first + rows {
+                part.push(mix.sources(row));
+            }
+            backend.resize(&mut self.y, rows)?;
+            backend.combine(&self.n, &part, &mut self.y, 0)?;
+            backend.linear(&self.y, &self.head, Act::None, Into::Store, &mut logits)?;
+            values.clear();
+            backend.read(&logits, 0..rows, &mut values)?;
+            for (row, values) in values.chunks(width).enumerate() {
+                each(first + row, values);
+            }
+        }
+        Ok(())
     }
 }
+
+/// Rows of logits that are stored at once: 10 MB of the largest published vocabulary.
+const LOGIT_ROWS: usize = 16;

@@ -62,8 +62,8 @@ pub(crate) trait Network: Send {
         all: &RowMap,
         tap: &mut dyn Tap,
     ) -> Result<Vec<Guess>>;
-    /// Logits `[mix rows, vocabulary]` of rows that `mix` makes of the last ranked ones.
-    fn logits(&mut self, mix: &RowMap) -> Result<Vec<f32>>;
+    /// After [`Network::rank`]: the logits of mixed rows, one row at a time.
+    fn logits(&mut self, mix: &RowMap, each: &mut dyn FnMut(usize, &[f32])) -> Result<()>;
     /// Sizes.
     fn shape(&self) -> &DecoderShape;
     /// Name of the backend and of its kernels.
@@ -144,13 +144,15 @@ impl<B: Backend> Network for Transformer<B> {
     ) -> Result<Vec<Guess>> {
         let guesses = self.decoder.rank(&mut self.backend, mix, rank, tap)?;
         if tap.wants(Signal::Logits) {
-            tap.take(Signal::Logits, self.decoder.logits(&mut self.backend, all)?);
+            let mut logits = Vec::new();
+            self.logits(all, &mut |_, row| logits.extend_from_slice(row))?;
+            tap.take(Signal::Logits, logits);
         }
         Ok(guesses)
     }
 
-    fn logits(&mut self, mix: &RowMap) -> Result<Vec<f32>> {
-        self.decoder.logits(&mut self.backend, mix)
+    fn logits(&mut self, mix: &RowMap, each: &mut dyn FnMut(usize, &[f32])) -> Result<()> {
+        self.decoder.logits(&mut self.backend, mix, each)
     }
 
     fn shape(&self) -> &DecoderShape {

@@ -43,14 +43,9 @@ impl Pass {
                 rows.extend(span.map(|r| r as u32));
                 continue;
             }
-            let response = lane.sequence.response().start;
-            let read = denoisers[lane.owner].read();
-            let packed = |p: u32| lane.packed(response + p as usize);
-            rows.extend(
-                read.into_iter()
-                    .filter_map(packed)
-                    .map(|r| (span.start + r) as u32),
-            );
+            let denoiser = &denoisers[lane.owner];
+            let about = |p: &u32| self.row_about(i, denoiser, *p);
+            rows.extend(denoiser.read().iter().filter_map(about).map(|r| r as u32));
             if let Some(outputs) = lane.visit(span.start).and_then(|v| v.outputs) {
                 rows.extend(outputs.rows.map(|r| r as u32));
             }
@@ -63,6 +58,13 @@ impl Pass {
         rows.sort_unstable();
         rows.dedup();
         Leaving { rows }
+    }
+
+    /// The packed row of lane `lane` whose logits are about response position `position`.
+    fn row_about(&self, lane: usize, denoiser: &Denoiser, position: u32) -> Option<usize> {
+        let row = self.lanes[lane].sequence.response().start + position as usize;
+        let packed = self.lanes[lane].packed(denoiser.row_before(row))?;
+        Some(self.span(lane).start + packed)
     }
 
     /// Final rows of `wanted` response positions: plain copies, or guided mixtures
@@ -83,11 +85,10 @@ impl Pass {
                 let Some(lane) = self.lane(owner, unconditional) else {
                     continue;
                 };
-                let response = self.lanes[lane].sequence.response().start;
-                let Some(row) = self.lanes[lane].packed(response + position as usize) else {
+                let Some(row) = self.row_about(lane, denoisers[owner], position) else {
                     continue;
                 };
-                map.from.push(leaving.index(self.span(lane).start + row));
+                map.from.push(leaving.index(row));
                 map.weight
                     .push(if unconditional { -scale } else { 1.0 + scale });
             }
@@ -96,7 +97,8 @@ impl Pass {
         map
     }
 
-    /// The same for every computed row of every conditional lane; only valid when every row left.
+    /// The same for the position of every computed row of every conditional lane; only valid when
+    /// every row left.
     pub(super) fn mix_all(&self, denoisers: &[&mut Denoiser], leaving: &Leaving) -> RowMap {
         let mut map = RowMap {
             starts: vec![0],
@@ -106,7 +108,12 @@ impl Pass {
             let owner = self.lanes[lane].owner;
             let scale = denoisers[owner].recipe.cfg_scale as f32;
             let twin = self.lane(owner, true);
-            for r in 0..self.lanes[lane].rows.len() {
+            for &row in &self.lanes[lane].rows {
+                let about = denoisers[owner].row_before(row as usize);
+                let own = self.lanes[lane].packed(row as usize);
+                let Some(r) = self.lanes[lane].packed(about).or(own) else {
+                    continue;
+                };
                 map.from.push(leaving.index(self.span(lane).start + r));
                 map.weight.push(1.0 + scale);
                 if let Some(twin) = twin {

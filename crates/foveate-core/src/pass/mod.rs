@@ -2,19 +2,20 @@
 
 mod lane;
 mod leaving;
+mod ranking;
 mod refresh;
 mod watch;
 
 use std::ops::Range;
 
-use foveate_kernels::{Pick, Plan, Rank, Rotation, RowMap};
+use foveate_kernels::{Plan, Rotation};
 
 use crate::denoise::Denoiser;
 use crate::error::Result;
 use crate::network::{Input, Network, Visit};
 use crate::prune::{Kept, Moment, Pruned};
 use crate::sequence::Origin;
-use crate::tap::{Signal, Tap};
+use crate::tap::Tap;
 
 use lane::Lane;
 pub(crate) use leaving::Leaving;
@@ -195,67 +196,6 @@ impl Pass {
             }
         }
         Ok(leaving)
-    }
-
-    /// Ranks the rows that can still be committed; one list of guesses per owner.
-    pub(crate) fn rank(
-        &self,
-        denoisers: &[&mut Denoiser],
-        leaving: &Leaving,
-        forbidden: &[u32],
-        network: &mut dyn Network,
-        tap: &mut dyn Tap,
-    ) -> Result<Vec<foveate_kernels::Guess>> {
-        let mut picks: Vec<Pick<'_>> = Vec::new();
-        let mut wanted = Vec::new();
-        for lane in self.lanes.iter().filter(|l| !l.unconditional) {
-            let denoiser = &*denoisers[lane.owner];
-            for position in denoiser.committable() {
-                picks.push(denoiser.pick(position));
-                wanted.push((lane.owner, position));
-            }
-            for (position, token) in denoiser.scored() {
-                picks.push(Pick::Given(token));
-                wanted.push((lane.owner, position));
-            }
-        }
-        let mix = self.mix(denoisers, leaving, &wanted);
-        let everything = if tap.wants(Signal::Logits) {
-            self.mix_all(denoisers, leaving)
-        } else {
-            RowMap::default()
-        };
-        network.rank(
-            &mix,
-            &Rank {
-                forbidden,
-                picks: &picks,
-            },
-            &everything,
-            tap,
-        )
-    }
-
-    /// Logits `[positions, vocabulary]` of the positions that `owner` may commit, after
-    /// [`Pass::rank`]. Only a few rows at a time are on the device.
-    pub(crate) fn logits(
-        &self,
-        denoisers: &[&mut Denoiser],
-        leaving: &Leaving,
-        owner: usize,
-        network: &mut dyn Network,
-    ) -> Result<Vec<f32>> {
-        const ROWS: usize = 8;
-        let wanted: Vec<(usize, u32)> = denoisers[owner]
-            .committable()
-            .into_iter()
-            .map(|position| (owner, position))
-            .collect();
-        let mut logits = Vec::new();
-        for rows in wanted.chunks(ROWS) {
-            logits.extend(network.logits(&self.mix(denoisers, leaving, rows))?);
-        }
-        Ok(logits)
     }
 
     fn rows(&self) -> usize {

@@ -220,7 +220,10 @@ mod tests {
         );
         let checkpoint = Checkpoint::open(folder).expect("golden checkpoint");
         let tokenizer = Tokenizer::open(&checkpoint).expect("tokenizer");
-        (tokenizer, Template::open(&checkpoint).expect("template"))
+        (
+            tokenizer,
+            Template::open(&checkpoint, Template::LLADA).expect("template"),
+        )
     }
 
     fn builder<'a>(tokenizer: &'a Tokenizer, template: &'a Template) -> PromptBuilder<'a> {

@@ -91,7 +91,7 @@ pub(super) fn gelu_erf(x: f32) -> f32 {
 }
 
 /// The error function to 1e-15: its power series near zero, the continued fraction of `erfc` elsewhere.
-pub(super) fn erf(x: f64) -> f64 {
+pub fn erf(x: f64) -> f64 {
     let a = x.abs();
     if a > 6.0 {
         return x.signum();

@@ -12,6 +12,7 @@ use crate::backend::{
 };
 use crate::error::{Error, Result, same};
 use crate::tensor::TensorView;
+pub use math::erf;
 use math::{dot, gelu_erf, gelu_tanh, guess, normalise, report, rotate, softmax};
 pub(crate) use math::{frequency, lowest, similarity};
 

@@ -96,7 +96,10 @@ pub(crate) fn main(
     }
     let subject = Subject::new(&args.shape, &args.model, &args.images, &args.question)?;
     let mut rows = rows(args, &subject)?;
-    let steps = rows.first().map_or(0, |row| row.options.steps);
+    let steps = match rows.first() {
+        Some(row) => row.options.most_steps()?,
+        None => 0,
+    };
     let limit = args.steps_measured.map_or(steps, usize::from).min(steps);
     let bar = progress::counted("measuring", args.rounds.get() * rows.len());
     warm_up(&subject, &rows)?;
@@ -146,7 +149,9 @@ fn rows(args: &BenchArgs, subject: &Subject) -> Result<Vec<Row>> {
         Ok(Row {
             label: method.map_or("none", |(name, _)| *name).to_owned(),
             keep,
-            options: args.generation.options(subject.defaults.clone(), settings),
+            options: args
+                .generation
+                .options(subject.defaults.clone(), settings)?,
             samples: Vec::new(),
         })
     };

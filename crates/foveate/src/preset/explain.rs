@@ -129,6 +129,7 @@ fn origin(id: &str, card: &ModelCard, origins: &Origins) -> &'static str {
         "block_length" => defaults.block_length.is_some(),
         "steps" => defaults.steps.is_some(),
         "temperature" => defaults.temperature.is_some(),
+        "top_k" => defaults.top_k.is_some() && card.usual.top_k.is_some(),
         "stop" => defaults.stop.is_some(),
         _ => false,
     };

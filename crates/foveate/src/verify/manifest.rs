@@ -3,10 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use foveate_core::{
-    CacheMethod, CacheSettings, Factor, Method, Options, Policy, PruneSettings, Queries, Recorded,
-    Remasking,
-};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
@@ -42,9 +38,9 @@ impl Manifest {
 
     /// What of this case is not built yet.
     pub(crate) fn unsupported(&self) -> Option<String> {
-        match self.text("family") {
-            Some("llada-v") | None => {}
-            Some(family) => return Some(format!("family {family} is not built yet")),
+        let family = self.text("family").unwrap_or("llada-v");
+        if !["llada-v", "lavida-llada", "lavida-dream"].contains(&family) {
+            return Some(format!("family {family} is not built yet"));
         }
         None
     }
@@ -69,6 +65,19 @@ impl Manifest {
     /// Differs from the reference on purpose: its pruning window is wrong for several images.
     pub(crate) fn wrong_window(&self) -> bool {
         self.images().len() > 1 && !self.json["pruning"].is_null()
+    }
+
+    /// Differs from the reference on purpose: as released, RedVTP-LaViDa never writes the prompt into
+    /// the sequence. The repaired cases say what was patched.
+    pub(crate) fn blind(&self) -> bool {
+        self.text("family") == Some("lavida-llada")
+            && !self.json["pruning"].is_null()
+            && self.text("reference_patched") == Some("")
+    }
+
+    /// Whether the prompt is computed once and by itself.
+    pub(crate) fn prefix(&self) -> bool {
+        self.arguments()["prefix_lm"] == Value::Bool(true)
     }
 
     /// The checkpoint's folder, a sibling of the cases.
@@ -100,130 +109,6 @@ impl Manifest {
         self.text("output_text")
     }
 
-    /// Generation options as the reference was called.
-    pub(crate) fn options(&self) -> Result<Options> {
-        let args = &self.json["generate_args"];
-        let known = [
-            "steps",
-            "gen_length",
-            "block_length",
-            "temperature",
-            "cfg_scale",
-            "remasking",
-            "stopping_criteria",
-            "generation_suffix",
-            "prefix_refresh_interval",
-            "threshold",
-        ];
-        if let Some(unknown) = args
-            .as_object()
-            .and_then(|o| o.keys().find(|k| !known.contains(&k.as_str())))
-        {
-            bail!("generate_args.{unknown}: this setting is not known");
-        }
-        let count = |key: &str, default: usize| -> Result<usize> {
-            match &args[key] {
-                Value::Null => Ok(default),
-                value => Ok(value
-                    .as_u64()
-                    .with_context(|| format!("generate_args.{key}: not a count"))?
-                    as usize),
-            }
-        };
-        let gen_length = count("gen_length", 128)?;
-        let remasking = match args["remasking"].as_str() {
-            None | Some("low_confidence") => Remasking::LowConfidence,
-            Some("random") => Remasking::Random,
-            Some(other) => bail!("generate_args.remasking: {other} is not built yet"),
-        };
-        let stop = args["stopping_criteria"].as_array().into_iter().flatten();
-        Ok(Options {
-            gen_length,
-            block_length: count("block_length", gen_length)?,
-            steps: count("steps", 128)?,
-            remasking,
-            policy: match args["threshold"].as_f64() {
-                // The hook calls its factor a threshold.
-                Some(factor) => Policy::Factor(Factor { factor }),
-                None => Policy::default(),
-            },
-            max_forwards: None,
-            stop_at_end: false,
-            temperature: args["temperature"].as_f64().unwrap_or(0.0),
-            cfg_scale: args["cfg_scale"].as_f64().unwrap_or(0.0),
-            stop: stop.filter_map(|s| s.as_str().map(String::from)).collect(),
-            generation_suffix: args["generation_suffix"].as_str().map(String::from),
-            template: None,
-            seed: 0,
-            prune: self.pruning()?,
-            cache: self.cache()?,
-            recorded: self.recorded()?.map(std::sync::Arc::new),
-        })
-    }
-
-    fn pruning(&self) -> Result<Option<PruneSettings>> {
-        let pruning = &self.json["pruning"];
-        if pruning.is_null() {
-            return Ok(None);
-        }
-        let number = |key: &str| {
-            pruning[key]
-                .as_f64()
-                .with_context(|| format!("pruning.{key}: not a number"))
-        };
-        match pruning["method"].as_str() {
-            Some("redvtp") => Ok(Some(PruneSettings::new(
-                Method::Redvtp,
-                number("keep_ratio")?,
-            ))),
-            Some("llada-fastv") => {
-                // The reference subtracts first: 1 - R in f64.
-                let mut settings =
-                    PruneSettings::new(Method::LladaFastv, 1.0 - number("drop_ratio")?);
-                settings.layer = Some(number("layer_K_1based")? as usize);
-                settings.queries = Some(match pruning["query"].as_str() {
-                    Some("all") => Queries::All,
-                    Some("response") => Queries::Response,
-                    other => bail!("pruning.query: expected all or response, got {other:?}"),
-                });
-                Ok(Some(settings))
-            }
-            other => bail!("pruning.method: {other:?} is not known"),
-        }
-    }
-
-    fn cache(&self) -> Result<CacheSettings> {
-        let args = &self.json["generate_args"];
-        let count = |of: &Value, key: &str| -> Result<Option<usize>> {
-            match &of[key] {
-                Value::Null => Ok(None),
-                value => Ok(Some(
-                    value
-                        .as_u64()
-                        .with_context(|| format!("{key}: not a count"))?
-                        as usize,
-                )),
-            }
-        };
-        match self.text("cache") {
-            None => Ok(CacheSettings::default()),
-            Some("fast") => Ok(CacheSettings {
-                refresh: count(args, "prefix_refresh_interval")?,
-                ..CacheSettings::new(CacheMethod::FastDllm)
-            }),
-            Some("dllm") => {
-                let hook = &self.json["dllm_cache"];
-                Ok(CacheSettings {
-                    refresh: count(hook, "prompt_interval_steps")?,
-                    response_refresh: count(hook, "gen_interval_steps")?,
-                    share: hook["transfer_ratio"].as_f64(),
-                    ..CacheSettings::new(CacheMethod::DllmCache)
-                })
-            }
-            Some(other) => bail!("cache: {other} is not known"),
-        }
-    }
-
     /// Which rows of queries a LLaDA-FastV case averages over.
     pub(crate) fn fastv_query(&self) -> Option<&str> {
         self.json["pruning"]["query"].as_str()
@@ -232,27 +117,6 @@ impl Manifest {
     /// The layer (from 1) of a LLaDA-FastV case.
     pub(crate) fn fastv_layer(&self) -> Option<usize> {
         Some(self.json["pruning"]["layer_K_1based"].as_u64()? as usize)
-    }
-
-    fn recorded(&self) -> Result<Option<Recorded>> {
-        let mut recorded = Recorded::default();
-        if self.has("random_confidence") {
-            let (shape, values) = self.floats("random_confidence")?;
-            let rows = values.chunks(shape[1].max(1));
-            recorded.confidence = rows
-                .map(|r| r.iter().map(|v| f64::from(*v)).collect())
-                .collect();
-        }
-        if self.has("gumbel_uniform_noise") {
-            let (shape, values) = self.doubles("gumbel_uniform_noise")?;
-            recorded.vocabulary = shape[2];
-            recorded.gumbel = values
-                .chunks((shape[1] * shape[2]).max(1))
-                .map(<[f64]>::to_vec)
-                .collect();
-        }
-        let any = !recorded.confidence.is_empty() || !recorded.gumbel.is_empty();
-        Ok(any.then_some(recorded))
     }
 
     /// Whether the case stores this tensor.
@@ -326,7 +190,22 @@ impl Manifest {
         SafeTensors::deserialize(&self.tensors).map_err(|e| anyhow!("tensors.safetensors: {e}"))
     }
 
-    fn text(&self, key: &str) -> Option<&str> {
+    /// Arguments of the reference's `generate`.
+    pub(super) fn arguments(&self) -> &Value {
+        &self.json["generate_args"]
+    }
+
+    /// How the case prunes; null for not at all.
+    pub(super) fn pruning(&self) -> &Value {
+        &self.json["pruning"]
+    }
+
+    /// Settings of LLaDA-V's hook for dLLM-Cache.
+    pub(super) fn dllm_cache(&self) -> &Value {
+        &self.json["dllm_cache"]
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
         self.json[key].as_str()
     }
 }

@@ -6,6 +6,7 @@ mod check;
 mod compare;
 mod geometry;
 mod manifest;
+mod options;
 mod preprocess;
 mod record;
 mod replay;

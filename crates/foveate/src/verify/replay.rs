@@ -156,6 +156,9 @@ impl Replay<'_> {
             bail!("step_ids: expected two axes")
         };
         let tied = self.manifest.tied_refresh()?;
+        if self.manifest.has("prefill_last_logits") {
+            self.prefill(denoiser, report)?;
+        }
         for s in 0..steps {
             if tied == Some(s) {
                 report.deliberate(format!(
@@ -179,12 +182,27 @@ impl Replay<'_> {
                 return Ok(());
             };
             if s == 0 {
-                self.compare_first_forward(report)?;
+                if !self.manifest.has("prefill_last_logits") {
+                    self.compare_first_forward(report)?;
+                }
+                if self.manifest.blind() {
+                    report.deliberate(
+                        "as released, RedVTP-LaViDa runs on the embedding of one token in place of \
+                         the prompt and its images; here the decoder sees them",
+                    );
+                    return Ok(());
+                }
                 self.compare_attention(&step, &masked, report)?;
             }
             self.compare_logits(s, &step, report)?;
             self.compare_candidates(s, length, &step, report)?;
-            self.compare_shape(s, rows, step.block - 1, report)?;
+            // LaViDa's prompt is a forward of its own before the first step.
+            let prompt = if self.manifest.prefix() {
+                self.response.start
+            } else {
+                0
+            };
+            self.compare_shape(s, rows - prompt, step.block - 1, report)?;
             // What follows the stop is never returned, and the reference fills it in any order.
             let end = denoiser.stop_position().unwrap_or(length);
             let got: Vec<i64> = denoiser.ids()[..end]
@@ -211,8 +229,13 @@ impl Replay<'_> {
             report.fail(format!("the answer goes on after {steps} steps"));
         }
         let outcome = denoiser.outcome();
+        // LaViDa's `output_ids` begin with zeros in place of the prompt.
+        let stored = ["response_ids", "output_ids"]
+            .into_iter()
+            .find(|n| self.manifest.has(n));
+        let stored = stored.unwrap_or("output_ids");
         let got: Vec<i64> = outcome.ids.iter().map(|&id| i64::from(id)).collect();
-        report.same("output_ids", &got, &self.manifest.integers("output_ids")?.1);
+        report.same(stored, &got, &self.manifest.integers(stored)?.1);
         if let Some(want) = self.manifest.output_text() {
             let got = self
                 .engine
@@ -220,6 +243,28 @@ impl Replay<'_> {
                 .decode(&outcome.ids, SpecialText::Keep)?;
             report.same("output_text", &[got.as_str()], &[want]);
         }
+        Ok(())
+    }
+
+    /// Dream under the prefix cache reads its first token from a pass over the prompt.
+    fn prefill(&mut self, denoiser: &mut Denoiser, report: &mut Report) -> Result<()> {
+        self.record.want(&[Signal::Embeddings]);
+        let mut progress =
+            self.engine
+                .step_tapped(&mut [denoiser], &mut self.record, &mut |_, _| {})?;
+        let Some(Progress::Stepped(step)) = progress.pop() else {
+            bail!("the answer ended before its first step");
+        };
+        self.compare_first_forward(report)?;
+        let (_, logits) = self.manifest.floats("prefill_last_logits")?;
+        let best = |best: usize, i: usize| if logits[i] > logits[best] { i } else { best };
+        let want = [(0, 0, (0..logits.len()).fold(0, best) as u32)];
+        let got: Vec<_> = step
+            .commits
+            .iter()
+            .map(|c| (step.step, c.position, c.token))
+            .collect();
+        report.same("prefill", &got, &want);
         Ok(())
     }
 

@@ -209,7 +209,8 @@ pub(crate) mod tests {
             };
             let candidates: Vec<Candidate> =
                 self.guesses.iter().enumerate().map(candidate).collect();
-            let order = crate::denoise::remask::surest_first(&candidates);
+            let confidence: Vec<f64> = candidates.iter().map(|c| c.confidence).collect();
+            let order = crate::denoise::remask::descending(&confidence);
             let mut chosen = policy.choose(&View {
                 candidates: &candidates,
                 order: &order,

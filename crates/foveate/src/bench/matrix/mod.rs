@@ -226,7 +226,7 @@ fn setups(
         };
         let checked = options(&row_args, card).and_then(|options| {
             let resolved = report::options(&options, layers)?;
-            options.check(layers)?;
+            options.check(card)?;
             Ok((options, resolved))
         });
         match checked {
@@ -305,7 +305,7 @@ fn options(args: &BenchArgs, card: &ModelCard) -> Result<Options> {
         }
     };
     let prune = args.prune.settings(keep);
-    Ok(args.generation.options(card.default_options(), prune))
+    args.generation.options(card.default_options(), prune)
 }
 
 /// Without a method, what is said about pruning has no effect and is left out.

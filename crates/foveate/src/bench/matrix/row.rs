@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use foveate_core::{Engine, Error, NoTap, Options, Progress, ThinkMode};
+use foveate_core::{Engine, Error, NoTap, Options, Outcome, Progress, ThinkMode};
 
 use super::questions::Question;
 use super::sweep::Combination;
@@ -145,8 +145,12 @@ fn answer(engine: &Engine, question: &Question, setup: &Setup) -> Result<Answer>
     let milliseconds = clock.elapsed().as_secs_f64() * 1e3;
     let outcome = denoiser.outcome();
     let ids = outcome.ids[..outcome.response].to_vec();
+    let response = Outcome {
+        ids: ids.clone(),
+        ..outcome.clone()
+    };
     Ok(Answer {
-        text: engine.decode(&ids)?,
+        text: engine.answer(&response)?,
         ids,
         milliseconds,
         forwards: outcome.forwards,

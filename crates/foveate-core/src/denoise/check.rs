@@ -1,0 +1,193 @@
+//! What a request may not choose, and what follows from what it chose.
+
+use super::filter::Filter;
+use super::{Options, Remasking, Schedule};
+use crate::error::{Error, Result};
+use crate::models::{ModelCard, Sampling};
+
+impl Options {
+    /// Checks every number, so that a wrong one fails before the weights are read.
+    ///
+    /// [`crate::Engine::start`] checks again.
+    pub fn check(&self, card: &ModelCard) -> Result<()> {
+        self.steps_planned()?;
+        self.schedule.check()?;
+        if self.remasking == Remasking::Origin && self.schedule != Schedule::Timesteps {
+            return Err(Error::request(
+                "remasking",
+                "origin commits by the times of a schedule; use it with schedule timesteps",
+            ));
+        }
+        check_scale("alg-temp", self.alg_temp)?;
+        check_scale("temperature", self.temperature)?;
+        check_scale("cfg-scale", self.cfg_scale)?;
+        if self.stop.iter().any(String::is_empty) {
+            return Err(Error::request("stop", "a stop string is empty"));
+        }
+        self.filter(card)?;
+        self.check_policy()?;
+        if let Some(template) = &self.template {
+            template.check_lengths(self.gen_length, self.block_length)?;
+        }
+        let pruning = self.pruning(card.decoder.layers)?;
+        self.cache.build(pruning.as_ref()).map(drop)
+    }
+
+    /// Denoising steps of the whole answer, unless it ends early.
+    pub fn steps_planned(&self) -> Result<usize> {
+        let blocks = self.blocks()?;
+        Ok(blocks * self.steps_of_a_block(blocks)?)
+    }
+
+    pub(super) fn blocks(&self) -> Result<usize> {
+        for (field, value) in [
+            ("gen-length", self.gen_length),
+            ("block-length", self.block_length),
+            ("steps", self.steps),
+        ] {
+            if value == 0 {
+                return Err(Error::request(field, "expected at least 1, got 0"));
+            }
+        }
+        let (gen_length, block_length) = (self.gen_length, self.block_length);
+        if gen_length % block_length != 0 {
+            return Err(Error::request(
+                "block-length",
+                format!("expected a divisor of gen-length ({gen_length}), got {block_length}"),
+            ));
+        }
+        let blocks = gen_length / block_length;
+        let by_block = self.steps_per_block.is_some() || self.step_ratio.is_some();
+        if !self.steps.is_multiple_of(blocks) && !by_block {
+            return Err(Error::request(
+                "steps",
+                format!(
+                    "expected a multiple of the {blocks} blocks, got {}",
+                    self.steps
+                ),
+            ));
+        }
+        Ok(blocks)
+    }
+
+    pub(super) fn steps_of_a_block(&self, blocks: usize) -> Result<usize> {
+        let length = self.gen_length / blocks;
+        match (self.steps_per_block, self.step_ratio) {
+            (Some(_), Some(_)) => Err(Error::request(
+                "steps-per-block",
+                "says the same as step-ratio; give one of the two",
+            )),
+            (Some(0), None) => Err(Error::request(
+                "steps-per-block",
+                "expected at least 1, got 0",
+            )),
+            (Some(steps), None) => Ok(steps.min(length)),
+            (None, Some(ratio)) => {
+                // Truncated in f64 as in the reference; a NaN makes 0.
+                let steps = (length as f64 * ratio) as usize;
+                if ratio > 1.0 || steps == 0 {
+                    return Err(Error::request(
+                        "step-ratio",
+                        format!(
+                            "expected at most 1 and at least one step per block of {length}, got {ratio}"
+                        ),
+                    ));
+                }
+                Ok(steps)
+            }
+            (None, None) => Ok(self.steps / blocks),
+        }
+    }
+
+    pub(super) fn filter(&self, card: &ModelCard) -> Result<Option<Filter>> {
+        if self.top_p.is_some_and(|p| !(p > 0.0 && p <= 1.0)) {
+            return Err(Error::request(
+                "top-p",
+                format!("expected above 0 and at most 1, got {:?}", self.top_p),
+            ));
+        }
+        if self.top_k == Some(0) {
+            return Err(Error::request("top-k", "expected at least 1, got 0"));
+        }
+        match card.sampling {
+            Sampling::Filtered => Ok(Some(Filter {
+                temperature: self.temperature,
+                top_p: self.top_p,
+                top_k: self.top_k,
+            })),
+            Sampling::Gumbel if self.top_p.is_some() || self.top_k.is_some() => {
+                Err(Error::request(
+                    if self.top_p.is_some() {
+                        "top-p"
+                    } else {
+                        "top-k"
+                    },
+                    format!(
+                        "the {} family draws from all ids, only lavida-dream filters; leave it out",
+                        card.family
+                    ),
+                ))
+            }
+            Sampling::Gumbel => Ok(None),
+        }
+    }
+
+    /// Steps that the answer takes at most, for progress bars: a policy other than `fixed` takes as
+    /// many as it needs, each of which commits a token.
+    pub fn most_steps(&self) -> Result<usize> {
+        let steps = if self.policy.keeps_schedule() {
+            self.steps_planned()?
+        } else {
+            self.gen_length
+        };
+        let most = self.max_forwards.unwrap_or(usize::MAX);
+        Ok(steps.min(most / self.forwards_per_step()))
+    }
+
+    /// A guided step runs two sequences.
+    fn forwards_per_step(&self) -> usize {
+        1 + usize::from(self.cfg_scale > 0.0)
+    }
+
+    fn check_policy(&self) -> Result<()> {
+        self.policy.check()?;
+        if !self.policy.keeps_schedule() && self.remasking != Remasking::LowConfidence {
+            return Err(Error::request(
+                "policy",
+                format!(
+                    "{} goes by the candidates' probabilities, expected remasking low-confidence; \
+                     use that, or the policy fixed",
+                    self.policy
+                ),
+            ));
+        }
+        if !self.policy.keeps_schedule() && self.alg_temp > 0.0 {
+            return Err(Error::request(
+                "alg-temp",
+                format!(
+                    "draws as many positions as a schedule says, which {} has not; use the policy fixed",
+                    self.policy
+                ),
+            ));
+        }
+        let one_step = self.forwards_per_step();
+        match self.max_forwards {
+            Some(most) if most < one_step => Err(Error::request(
+                "max-forwards",
+                format!("expected at least {one_step}, what one step takes, got {most}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_scale(field: &'static str, value: f64) -> Result<()> {
+    if value.is_finite() && (0.0..=100.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(Error::request(
+            field,
+            format!("expected a number from 0 to 100, got {value}"),
+        ))
+    }
+}
