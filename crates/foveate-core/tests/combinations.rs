@@ -3,6 +3,7 @@
 
 mod explore;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use explore::{Explored, Model, Setting, combinations, explore};
 use foveate_core::{
     CACHES, CacheMethod, CacheSettings, Denoiser, METHODS, Method, Options, POLICIES,
-    PruneSettings, Remasking,
+    PruneSettings, Remasking, Schedule,
 };
 
 /// One thing a request chooses, with everything it may choose.
@@ -58,13 +59,33 @@ fn policy() -> Dimension {
     })
 }
 
-fn remasking() -> Dimension {
-    let all = [
-        ("low-confidence", Remasking::LowConfidence),
-        ("random", Remasking::Random),
-    ];
-    dimension("remasking", all, |options, remasking| {
+fn remasking(all: &[(&'static str, Remasking)]) -> Dimension {
+    dimension("remasking", all.iter().copied(), |options, remasking| {
         options.remasking = remasking;
+    })
+}
+
+/// Every ranking; the first two stand for the others where there is no schedule to go with.
+const RANKINGS: [(&str, Remasking); 5] = [
+    ("low-confidence", Remasking::LowConfidence),
+    ("random", Remasking::Random),
+    ("entropy", Remasking::Entropy),
+    ("margin", Remasking::Margin),
+    ("origin", Remasking::Origin),
+];
+
+fn schedule() -> Dimension {
+    let all = [
+        Schedule::Linear,
+        Schedule::Even,
+        Schedule::Shift(0.33),
+        Schedule::Cosine,
+        Schedule::LogitNormal,
+        Schedule::Timesteps,
+    ];
+    let named = all.map(|schedule| (schedule.name(), schedule));
+    dimension("schedule", named, |options, schedule| {
+        options.schedule = schedule;
     })
 }
 
@@ -98,26 +119,42 @@ fn template(model: &Model) -> Dimension {
     })
 }
 
-fn dimensions(model: &Model) -> Vec<Dimension> {
-    vec![
-        prune(),
-        cache(),
-        policy(),
-        remasking(),
-        guidance(),
-        temperature(),
-        blocks(),
-        template(model),
+/// What is tried in every combination: everything at once would be too many.
+fn groups(model: &Model) -> [Vec<Dimension>; 2] {
+    [
+        vec![
+            prune(),
+            cache(),
+            policy(),
+            remasking(&RANKINGS[..2]),
+            guidance(),
+            temperature(),
+            blocks(),
+            template(model),
+        ],
+        vec![
+            policy(),
+            remasking(&RANKINGS),
+            schedule(),
+            temperature(),
+            blocks(),
+            template(model),
+        ],
     ]
+}
+
+fn choices(dimensions: &[Dimension]) -> Vec<&[Setting]> {
+    dimensions.iter().map(|d| d.choices.as_slice()).collect()
 }
 
 #[test]
 fn the_table_of_combinations_is_what_happens() {
     let model = Model::new();
-    let dimensions = dimensions(&model);
-    let choices: Vec<&[Setting]> = dimensions.iter().map(|d| d.choices.as_slice()).collect();
-    let explored = explore(&model, &choices);
-    let page = page(&dimensions, &explored);
+    let explored = groups(&model).map(|group| {
+        let explored = explore(&model, &choices(&group));
+        (group, explored)
+    });
+    let page = page(&explored);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/combinations.md");
     if std::env::var_os("FOVEATE_WRITE_DOCS").is_some() {
         std::fs::write(&path, &page).expect("docs can be written");
@@ -133,10 +170,12 @@ fn the_table_of_combinations_is_what_happens() {
 #[test]
 fn every_combination_answers_in_a_batch_of_others_as_it_does_alone() {
     let model = Model::new();
-    let dimensions = dimensions(&model);
-    let choices: Vec<&[Setting]> = dimensions.iter().map(|d| d.choices.as_slice()).collect();
+    let groups = groups(&model);
     let mut started: Vec<(String, Denoiser)> = Vec::new();
-    for combination in combinations(&choices) {
+    for combination in groups
+        .iter()
+        .flat_map(|group| combinations(&choices(group)))
+    {
         let labels: Vec<String> = combination.iter().map(|choice| choice.label()).collect();
         let answering = model.start(&combination).into_iter().flatten();
         started.extend(answering.map(|denoiser| (labels.join(", "), denoiser)));
@@ -159,15 +198,14 @@ const BATCH: usize = 24;
 #[test]
 fn keeping_every_token_changes_no_combination() {
     let model = Model::new();
-    let mut dimensions = dimensions(&model);
-    let prunes = dimensions.remove(0).choices;
-    let others: Vec<&[Setting]> = dimensions.iter().map(|d| d.choices.as_slice()).collect();
+    let [mut others, _] = groups(&model);
+    let prunes = others.remove(0).choices;
     let all = Setting::new("keep", "1", |options| {
         if let Some(prune) = &mut options.prune {
             prune.keep = 1.0;
         }
     });
-    for combination in combinations(&others) {
+    for combination in combinations(&choices(&others)) {
         let answers = |prune| {
             let chosen = [&[prune], combination.as_slice(), &[&all]].concat();
             let started: Result<Vec<_>, _> = model.start(&chosen).into_iter().collect();
@@ -185,59 +223,79 @@ fn keeping_every_token_changes_no_combination() {
     }
 }
 
-fn page(dimensions: &[Dimension], explored: &Explored) -> String {
-    let names: Vec<&str> = dimensions.iter().map(|d| d.name).collect();
-    let (last, others) = names.split_last().expect("there are dimensions");
-    let mut page = format!(
-        "# Which settings combine\n\n\
-         Written by `crates/foveate-core/tests/combinations.rs`, which tries every combination of {} and \
-         {last} on a small random model, on two pictures and without one; do not edit. \
-         `FOVEATE_WRITE_DOCS=1 cargo test -p foveate-core --test combinations` writes it anew.\n\n\
-         Of {} combinations {} answer and {} are refused. One is refused exactly when it holds one of \
-         these pairs:\n\n| pair | | why |\n|---|---|---|\n",
-        others.join(", "),
-        explored.tried,
-        explored.tried - explored.refused,
-        explored.refused,
-    );
-    for ((a, b), reason) in &explored.pairs {
+fn page(explored: &[(Vec<Dimension>, Explored)]) -> String {
+    let mut page = "# Which settings combine\n\n\
+        Written by `crates/foveate-core/tests/combinations.rs`, which tries them on a small random \
+        model, with two pictures and without one; do not edit. \
+        `FOVEATE_WRITE_DOCS=1 cargo test -p foveate-core --test combinations` writes it anew.\n\n"
+        .to_owned();
+    for (group, explored) in explored {
+        let names: Vec<&str> = group.iter().map(|d| d.name).collect();
+        let (last, others) = names.split_last().expect("there are dimensions");
         // A string takes every write.
+        let _ = writeln!(
+            page,
+            "- every combination of {} and {last}: {} answer, {} are refused",
+            others.join(", "),
+            explored.tried - explored.refused,
+            explored.refused,
+        );
+    }
+    page.push_str(
+        "\nA combination is refused exactly when it holds one of these pairs:\n\n\
+         | pair | | why |\n|---|---|---|\n",
+    );
+    let pairs: BTreeMap<_, _> = explored.iter().flat_map(|(_, e)| &e.pairs).collect();
+    for ((a, b), reason) in &pairs {
         let _ = writeln!(page, "| `{a}` | `{b}` | {reason} |");
     }
-    for (index, rows) in dimensions.iter().enumerate() {
-        for columns in &dimensions[index + 1..] {
-            let refused = |row: &Setting, column: &Setting| {
-                explored.pairs.contains_key(&(row.label(), column.label()))
-            };
-            let any = rows
-                .choices
+    // Dimensions that meet in both groups are shown where they have more choices.
+    let mut tables: BTreeMap<[&str; 2], [&Dimension; 2]> = BTreeMap::new();
+    for (group, _) in explored {
+        for (index, rows) in group.iter().enumerate() {
+            for columns in &group[index + 1..] {
+                let cells = |[a, b]: [&Dimension; 2]| a.choices.len() * b.choices.len();
+                let shown = tables
+                    .entry([rows.name, columns.name])
+                    .or_insert([rows, columns]);
+                if cells(*shown) < cells([rows, columns]) {
+                    *shown = [rows, columns];
+                }
+            }
+        }
+    }
+    for (names, [rows, columns]) in tables {
+        let refused =
+            |row: &Setting, column: &Setting| pairs.contains_key(&(row.label(), column.label()));
+        let columns = &columns.choices;
+        let any = rows
+            .choices
+            .iter()
+            .any(|row| columns.iter().any(|c| refused(row, c)));
+        if !any
+            && !names
                 .iter()
-                .any(|row| columns.choices.iter().any(|c| refused(row, c)));
-            let main = ["prune", "cache", "policy"];
-            let is_main = main.contains(&rows.name) && main.contains(&columns.name);
-            if !any && !is_main {
-                continue;
-            }
-            let heads: Vec<&str> = columns.choices.iter().map(Setting::choice).collect();
-            let _ = write!(
-                page,
-                "\n## {} and {}\n\n| | {} |\n|---|{}\n",
-                rows.name,
-                columns.name,
-                heads.join(" | "),
-                "---|".repeat(heads.len())
-            );
-            for row in &rows.choices {
-                let cell = |column| {
-                    if refused(row, column) {
-                        "refused"
-                    } else {
-                        "yes"
-                    }
-                };
-                let cells: Vec<&str> = columns.choices.iter().map(cell).collect();
-                let _ = writeln!(page, "| {} | {} |", row.choice(), cells.join(" | "));
-            }
+                .all(|name| ["prune", "cache", "policy"].contains(name))
+        {
+            continue;
+        }
+        let heads: Vec<&str> = columns.iter().map(Setting::choice).collect();
+        let (heads, rule) = (heads.join(" | "), "---|".repeat(heads.len()));
+        let _ = writeln!(
+            page,
+            "\n## {} and {}\n\n| | {heads} |\n|---|{rule}",
+            names[0], names[1]
+        );
+        for row in &rows.choices {
+            let cell = |column| {
+                if refused(row, column) {
+                    "refused"
+                } else {
+                    "yes"
+                }
+            };
+            let cells: Vec<&str> = columns.iter().map(cell).collect();
+            let _ = writeln!(page, "| {} | {} |", row.choice(), cells.join(" | "));
         }
     }
     page

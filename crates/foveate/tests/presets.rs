@@ -97,3 +97,39 @@ fn presets_are_refused_by_name() {
         "divisor of gen-length (32), got 5",
     );
 }
+
+#[test]
+fn presets_of_every_family_resolve_on_a_model_of_it() {
+    let models = [
+        (
+            "llada-v-tiny-a",
+            ["lladav-demo", "lladav-fast", "redvtp-lladav-demo"],
+        ),
+        (
+            "lavida-dream-tiny-a",
+            ["dream-eval", "dream-fast", "dream-fast"],
+        ),
+    ];
+    for (model, presets) in models {
+        for preset in presets {
+            let mut command = foveate();
+            command
+                .arg("run")
+                .arg("-m")
+                .arg(golden("checkpoints").join(model));
+            let report = object(command.args(["--explain", "--json", "--preset", preset]));
+            assert_eq!(report["preset"], preset);
+        }
+    }
+    let mut command = foveate();
+    command
+        .arg("run")
+        .arg("-m")
+        .arg(golden("checkpoints/lavida-dream-tiny-a"));
+    let other = command.args(["--explain", "--preset", "lavida-coco"]);
+    assert_refused(
+        other,
+        2,
+        "this one is lavida-dream; use one of dream-eval, dream-fast",
+    );
+}

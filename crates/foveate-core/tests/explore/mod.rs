@@ -68,14 +68,24 @@ pub(crate) fn explore(model: &Model, dimensions: &[&[Setting]]) -> Explored {
             }
         }
     }
-    let pairs: BTreeMap<_, _> = pairs
+    let mut pairs: BTreeMap<_, _> = pairs
         .into_iter()
         .filter_map(|(pair, reason)| Some((pair, reason?)))
         .collect();
     for (combination, outcome) in combinations.iter().zip(&outcomes) {
-        let explained = pairs_of(combination).any(|pair| pairs.contains_key(&pair));
+        let to_blame: Vec<_> = pairs_of(combination)
+            .filter(|pair| pairs.contains_key(pair))
+            .collect();
         let labels: Vec<String> = combination.iter().map(|choice| choice.label()).collect();
-        assert_eq!(outcome.is_some(), explained, "{labels:?}: {outcome:?}");
+        assert_eq!(
+            outcome.is_some(),
+            !to_blame.is_empty(),
+            "{labels:?}: {outcome:?}"
+        );
+        // Where only one pair is wrong, the reason is that pair's own.
+        if let ([pair], Some(reason)) = (to_blame.as_slice(), outcome) {
+            pairs.insert(pair.clone(), reason.clone());
+        }
     }
     Explored {
         tried: outcomes.len(),
