@@ -239,6 +239,7 @@ impl Engine {
             let positions = denoiser.committable();
             let (mine, rest) = guesses.split_at(positions.len());
             let (scores, rest) = rest.split_at(denoiser.scored().len());
+            let (shadows, rest) = rest.split_at(denoiser.revocable().len());
             guesses = rest;
             let block = denoiser.block() + 1;
             let before = denoiser.masked();
@@ -247,6 +248,7 @@ impl Engine {
                 positions: &positions,
                 guesses: mine,
                 scores,
+                shadows,
                 logits: logits.get(&owner).map_or(&[], Vec::as_slice),
             });
             let clock = Instant::now();

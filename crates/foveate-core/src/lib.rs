@@ -32,7 +32,7 @@ pub use config::{
 pub use denoise::{
     AnswerTemplate, Cancel, Choice, Commit, DEFAULT_SHIFT, Denoiser, EntropyBound, Factor,
     FinishReason, Fixed, Klass, Options, Outcome, POLICIES, PhaseTimes, Policy, Prophet, Recorded,
-    Remasking, Schedule, Step, Threshold,
+    Remasking, Schedule, Step, Threshold, Wino,
 };
 pub use engine::{Engine, OnLayer, Progress, Request};
 pub use error::{Error, Result};

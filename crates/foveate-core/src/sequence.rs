@@ -18,6 +18,8 @@ pub(crate) enum Origin {
     },
     /// Response position.
     Response(u32),
+    /// A mask that stands for a response position and does not see it. Only shadows see shadows.
+    Shadow(u32),
 }
 
 /// One row.
@@ -27,7 +29,7 @@ pub(crate) struct Row {
     pub(crate) position: u32,
 }
 
-/// Rows in order: prompt with images, response, suffix.
+/// Rows in order: prompt with images, response, suffix, shadows of a block.
 #[derive(Clone, Debug)]
 pub(crate) struct Sequence {
     rows: Vec<Row>,
@@ -61,6 +63,36 @@ impl Sequence {
         self.span(|o| matches!(o, Origin::Response(_)))
     }
 
+    /// Rows of the shadows; none for most policies.
+    pub(crate) fn shadows(&self) -> Range<usize> {
+        let is_shadow = |row: &&Row| matches!(row.origin, Origin::Shadow(_));
+        let count = self.rows.iter().rev().take_while(is_shadow).count();
+        self.rows.len() - count..self.rows.len()
+    }
+
+    /// Replaces the shadows by those of `positions` of the response.
+    pub(crate) fn cast_shadows(&mut self, positions: Range<usize>) {
+        let response = self.response().start;
+        self.rows.truncate(self.shadows().start);
+        let shadow = |p: usize| Row {
+            origin: Origin::Shadow(p as u32),
+            position: self.rows[response + p].position,
+        };
+        let shadows: Vec<Row> = positions.map(shadow).collect();
+        self.rows.extend(shadows);
+    }
+
+    /// The row of a response position.
+    pub(crate) fn row_of(&self, position: u32) -> usize {
+        self.response().start + position as usize
+    }
+
+    /// The row of a response position's shadow, if it has one.
+    pub(crate) fn shadow_of(&self, position: u32) -> Option<usize> {
+        let mut shadows = self.shadows();
+        shadows.find(|&r| self.rows[r].origin == Origin::Shadow(position))
+    }
+
     fn span(&self, wanted: impl Fn(&Origin) -> bool) -> Range<usize> {
         let start = self
             .rows
@@ -81,6 +113,11 @@ impl Sequence {
         if positions == Positions::Compact {
             for (position, row) in self.rows.iter_mut().enumerate() {
                 row.position = position as u32;
+            }
+        }
+        for r in self.shadows() {
+            if let Origin::Shadow(position) = self.rows[r].origin {
+                self.rows[r].position = self.rows[self.row_of(position)].position;
             }
         }
         survivors
@@ -128,6 +165,21 @@ mod tests {
         assert_eq!(s.image(1), 4..7);
         assert_eq!(s.response(), 7..9);
         assert_eq!(s.rows()[1].position, 2);
+    }
+
+    #[test]
+    fn shadows_stand_where_their_positions_do() {
+        let mut s = sequence();
+        s.cast_shadows(0..1);
+        s.cast_shadows(1..2);
+        assert_eq!(s.rows().len(), 12);
+        assert_eq!((s.shadows(), s.shadow_of(0)), (11..12, None));
+        assert_eq!(s.rows()[11].position, s.rows()[10].position);
+        let kept = Kept::top(&[1.0, 0.0, 0.0], 1).unwrap();
+        s.retain(&[(1, kept)], Positions::Compact);
+        assert_eq!(s.shadow_of(1), Some(9));
+        assert_eq!(s.rows()[9].position, 8);
+        assert_eq!(s.response(), 7..9);
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::num::NonZeroUsize;
 use common::{engine, golden, options, picture, request, run, run_together};
 use foveate_core::image::decode_file;
 use foveate_core::{
-    Checkpoint, DecodeLimits, Denoiser, Engine, Environment, FinishReason, Klass, Method, Options,
-    Orientation, POLICIES, Policy, Progress, PruneSettings, Remasking, Threshold,
+    CACHES, CacheSettings, Checkpoint, DecodeLimits, Denoiser, Engine, Environment, FinishReason,
+    Klass, Method, Options, Orientation, POLICIES, Policy, Progress, PruneSettings, Remasking,
+    Threshold, Wino,
 };
 use foveate_kernels::{Cpu, Reference};
 
@@ -103,6 +104,80 @@ fn a_batch_of_all_policies_equals_each_alone() {
         for (request, got) in requests.iter().zip(together) {
             assert_eq!(got, run(&engine, request), "{}", request.options.policy);
         }
+    }
+}
+
+#[test]
+fn shadows_change_nothing_for_the_rows_they_stand_for() {
+    let engine = cpu();
+    for confidence in [0.02, 0.1, 1.0] {
+        let answer = |policy| {
+            let options = Options {
+                cfg_scale: 0.5,
+                prune: Some(PruneSettings::new(Method::Redvtp, 0.3)),
+                ..with(policy)
+            };
+            run(
+                &engine,
+                &request(&engine, "Who?", &[picture(84, 84, 1)], options),
+            )
+        };
+        let wino = Policy::Wino(Wino {
+            draft: confidence,
+            verify: 0.0,
+        });
+        let threshold = Policy::Threshold(Threshold { confidence });
+        assert_eq!(answer(wino), answer(threshold), "{confidence}");
+    }
+}
+
+#[test]
+fn revoked_tokens_are_masked_again_and_reported() {
+    let engine = cpu();
+    let doubting = Policy::Wino(Wino {
+        draft: 0.0,
+        verify: 1.0,
+    });
+    assert!(doubting.may_revise());
+    let options = Options {
+        gen_length: 16,
+        policy: doubting,
+        block_length: 16,
+        ..options()
+    };
+    let mut denoiser = engine
+        .start(&request(&engine, "Why?", &[], options))
+        .unwrap();
+    let (mut revised, mut steps) = (0, 0);
+    let mut before = denoiser.ids().to_vec();
+    while let Progress::Stepped(step) = engine.step(&mut [&mut denoiser]).unwrap().remove(0) {
+        steps += 1;
+        for lost in &step.revisions {
+            let position = lost.position as usize;
+            assert_eq!(before[position], lost.token);
+            assert_eq!(denoiser.ids()[position], denoiser.mask());
+            assert!((0.0..1.0).contains(&lost.confidence));
+        }
+        revised += step.revisions.len();
+        before = denoiser.ids().to_vec();
+    }
+    assert!(revised > 0, "this policy doubts everything");
+    assert!(steps <= 16, "every step makes progress in the end");
+    assert!(!denoiser.ids().contains(&denoiser.mask()));
+}
+
+#[test]
+fn revision_and_a_cache_exclude_each_other() {
+    let engine = cpu();
+    for (name, method) in CACHES.into_iter().skip(1) {
+        let options = Options {
+            cache: CacheSettings::new(method),
+            ..with(Policy::Wino(Wino::PUBLISHED))
+        };
+        let error = engine.start(&request(&engine, "?", &[], options));
+        let error = error.unwrap_err().to_string();
+        assert!(error.starts_with("policy"), "{name}: {error}");
+        assert!(error.contains("use cache none"), "{name}: {error}");
     }
 }
 

@@ -286,6 +286,7 @@ fn attention(
             queries: (0..queries as u32).collect(),
             keys: (0..keys as u32).collect(),
         }),
+        hidden: Vec::new(),
         asks,
     })?;
     Ok(Some(Case {

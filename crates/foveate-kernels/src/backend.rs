@@ -210,8 +210,19 @@ pub struct Plan {
     pub spans: Vec<Span>,
     /// Rotary positions, or none (vision tower).
     pub rotation: Option<Rotation>,
+    /// Keys that single queries do not see although their span does.
+    pub hidden: Vec<Hidden>,
     /// Attention mass to report.
     pub asks: Vec<Ask>,
+}
+
+/// A key that one query of a span does not see: leave-one-out attention is a list of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    /// A row of `q`, inside a span.
+    pub query: usize,
+    /// A row of `kv`, inside the same span, which has others.
+    pub key: usize,
 }
 
 /// Query rows that attend to all of a range of key rows. A batch, the views of an image, a prefix
@@ -225,6 +236,22 @@ pub struct Span {
 }
 
 impl Plan {
+    /// Refuses a hidden key outside its query's span.
+    pub(crate) fn check_hidden(&self) -> Result<()> {
+        let inside = |hidden: &Hidden, span: &Span| {
+            span.queries.contains(&hidden.query) && span.keys.contains(&hidden.key)
+        };
+        let lost = |hidden: &&Hidden| !self.spans.iter().any(|span| inside(hidden, span));
+        match self.hidden.iter().find(lost) {
+            Some(hidden) => Err(Error::shape(
+                "a hidden key",
+                "a query and a key inside one span",
+                format!("{hidden:?}"),
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// The same for only these rows of `q`, ascending, which close ranks; keys stay.
     #[must_use]
     pub fn narrow(&self, rows: &[u32]) -> Self {
@@ -241,6 +268,10 @@ impl Plan {
             keys: ask.keys.clone(),
             sum: ask.sum,
         });
+        let hidden = self.hidden.iter().filter_map(|hidden| {
+            let query = rows.binary_search(&(hidden.query as u32)).ok()?;
+            Some(Hidden { query, ..*hidden })
+        });
         let rotation = self.rotation.as_ref().map(|rotation| Rotation {
             queries: rows.iter().map(|&r| rotation.queries[r as usize]).collect(),
             ..rotation.clone()
@@ -248,6 +279,7 @@ impl Plan {
         Self {
             spans: spans.collect(),
             rotation,
+            hidden: hidden.collect(),
             asks: asks.collect(),
         }
     }

@@ -17,8 +17,8 @@ mod reference;
 mod tensor;
 
 pub use backend::{
-    Act, Ask, Backend, Guess, Heads, Into, KernelName, Layout, Memory, Norm, NormKind, Pick, Plan,
-    Rank, Rotation, RowMap, Span, Sum,
+    Act, Ask, Backend, Guess, Heads, Hidden, Into, KernelName, Layout, Memory, Norm, NormKind,
+    Pick, Plan, Rank, Rotation, RowMap, Span, Sum,
 };
 pub use cpu::{Cpu, Isa};
 pub use error::{Error, Result};

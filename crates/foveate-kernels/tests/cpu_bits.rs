@@ -102,6 +102,7 @@ fn request(queries: usize, keys: usize, seed: u64) -> Attention {
             queries: (0..queries as u32).map(|p| p + 5).collect(),
             keys: (0..keys as u32).collect(),
         }),
+        hidden: Vec::new(),
         asks: vec![
             Ask {
                 queries: queries / 2..queries,

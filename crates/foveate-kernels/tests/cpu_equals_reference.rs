@@ -4,7 +4,7 @@ mod common;
 
 use common::{Attention, Linear, close, every_isa, norm, random, rank, upload};
 use foveate_kernels::{
-    Act, Ask, Backend, Cpu, Dtype, Heads, Into, Layout, Noise, NormKind, Pick, Plan, Rank,
+    Act, Ask, Backend, Cpu, Dtype, Heads, Hidden, Into, Layout, Noise, NormKind, Pick, Plan, Rank,
     Reference, Rotation, RowMap, Span, Sum,
 };
 use proptest::prelude::*;
@@ -204,6 +204,44 @@ fn combine<B: Backend>(b: &mut B, x: &[f32], map: &RowMap) -> Vec<f32> {
     let mut out = upload(b, &random(6 * 37, 2), 37);
     b.combine(&x, map, &mut out, 1).expect("a combination");
     common::download(b, &out, 6)
+}
+
+/// Every query of the first span loses one key, the last one two.
+fn leave_one_out(attention: &mut Attention) {
+    let span = attention.plan.spans[0].clone();
+    let key = |i: usize| span.keys.start + (3 * i + 1) % span.keys.len();
+    let all = span.queries.clone().enumerate();
+    attention.plan.hidden = all
+        .map(|(i, query)| Hidden { query, key: key(i) })
+        .collect();
+    let query = span.queries.end - 1;
+    let last = key(span.queries.len());
+    attention.plan.hidden.push(Hidden { query, key: last });
+}
+
+#[test]
+fn attention_with_hidden_keys_equals_the_reference() {
+    for lengths in [[(9, 40), (30, 71)], [(70, 130), (1, 5)]] {
+        let mut attention = ragged(24, 2, 2, &lengths, true, 4);
+        leave_one_out(&mut attention);
+        check_attention(&attention);
+    }
+}
+
+#[test]
+fn a_hidden_key_is_a_key_that_is_not_there() {
+    // One query and four keys, the last of which is hidden, against three keys.
+    for mut cpu in every_isa(1) {
+        let mut four = ragged(16, 1, 1, &[(1, 4)], false, 7);
+        four.plan.asks.clear();
+        let mut three = ragged(16, 1, 1, &[(1, 4)], false, 7);
+        three.plan.asks.clear();
+        three.plan.spans[0].keys = 0..3;
+        let query = four.plan.spans[0].queries.start;
+        four.plan.hidden = vec![Hidden { query, key: 3 }];
+        let (got, want) = (four.run(&mut cpu, false).0, three.run(&mut cpu, false).0);
+        close(&got, &want, 1e-6, "hidden");
+    }
 }
 
 #[test]

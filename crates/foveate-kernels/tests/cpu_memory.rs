@@ -4,8 +4,8 @@ mod common;
 
 use common::{Linear, bits, download, random, request_errors, threads, upload};
 use foveate_kernels::{
-    Act, Ask, Backend, Cpu, Dtype, Error, Heads, Into, Layout, Norm, NormKind, Pick, Plan, Rank,
-    Rotation, RowMap, Span, Sum, TensorView,
+    Act, Ask, Backend, Cpu, Dtype, Error, Heads, Hidden, Into, Layout, Norm, NormKind, Pick, Plan,
+    Rank, Rotation, RowMap, Span, Sum, TensorView,
 };
 
 fn cpu() -> Cpu {
@@ -106,6 +106,7 @@ fn plans_that_overlap_or_ask_outside_are_errors() {
         b.plan(&Plan {
             spans: spans.to_vec(),
             rotation: None,
+            hidden: Vec::new(),
             asks: asks.to_vec(),
         })
         .map(drop)
@@ -115,9 +116,20 @@ fn plans_that_overlap_or_ask_outside_are_errors() {
         keys,
         sum: Sum::PerRow,
     };
+    let hide = |query, key| {
+        cpu()
+            .plan(&Plan {
+                spans: vec![span(0..5, 0..5)],
+                hidden: vec![Hidden { query, key }],
+                ..Plan::default()
+            })
+            .map(drop)
+    };
     request_errors(&[
         plan(&[span(0..5, 0..5), span(4..6, 0..5)], &[]),
         plan(&[span(0..5, 0..5)], &[ask(0..6, 0..5)]),
+        hide(5, 0),
+        hide(0, 5),
         plan(&[span(0..5, 0..5)], &[ask(0..5, 0..6)]),
         b.plan(&Plan {
             spans: vec![span(0..5, 0..5)],
@@ -127,6 +139,7 @@ fn plans_that_overlap_or_ask_outside_are_errors() {
                 queries: vec![0; 4],
                 keys: vec![0; 5],
             }),
+            hidden: Vec::new(),
             asks: Vec::new(),
         })
         .map(drop),

@@ -16,6 +16,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) guesses: &'a [Guess],
     /// One per token of [`Denoiser::scored`].
     pub(crate) scores: &'a [Guess],
+    /// One per token of [`Denoiser::revocable`].
+    pub(crate) shadows: &'a [Guess],
     /// `[positions, vocabulary]`, where [`Denoiser::wants_logits`] asked for them.
     pub(crate) logits: &'a [f32],
 }
@@ -37,13 +39,18 @@ impl Denoiser {
         let all = candidates(&self.recipe, self.step, seen.positions, seen.guesses);
         let prefills = self.prefills();
         let option = self.choose_option(seen.scores);
-        let chosen = if prefills {
-            (0..all.len()).collect()
+        let revocable = self.revocable();
+        let (chosen, revoked) = if prefills {
+            ((0..all.len()).collect(), Vec::new())
         } else {
             self.choose(&all, seen)
         };
         for &i in &chosen {
             self.canvas.commit(all[i].position, all[i].token);
+        }
+        let mask = self.recipe.mask;
+        for &i in &revoked {
+            self.canvas.commit(revocable[i].0, mask);
         }
         self.end_slots();
         // A stop string ends a slot of a template, and an answer without one.
@@ -55,6 +62,8 @@ impl Denoiser {
         let found = stops.filter_map(|s| self.canvas.find(s)).min();
         self.stop = match (self.stop, found) {
             (Some(a), Some(b)) => Some(a.min(b)),
+            // A revoked stop string stops nothing.
+            (_, found) if self.recipe.policy.may_revise() => found,
             (a, b) => a.or(b),
         };
         if prefills {
@@ -75,16 +84,23 @@ impl Denoiser {
                 .chain(option)
                 .collect(),
             drafts: all.iter().map(report).collect(),
-            revisions: Vec::new(),
+            revisions: revoked
+                .iter()
+                .map(|&i| Commit {
+                    position: revocable[i].0,
+                    token: revocable[i].1,
+                    confidence: seen.shadows[i].probability,
+                })
+                .collect(),
         }
     }
 
-    /// Indices of the candidates that this step commits, ascending.
-    fn choose(&mut self, candidates: &[Candidate], seen: &Seen<'_>) -> Vec<usize> {
+    /// Indices of the candidates that this step commits, ascending, and of the tokens that it revokes.
+    fn choose(&mut self, candidates: &[Candidate], seen: &Seen<'_>) -> (Vec<usize>, Vec<usize>) {
         let recipe = &self.recipe;
         if recipe.remasking == Remasking::Origin {
             let share = f64::from(self.budget.share(self.step_in_block));
-            return by_chance(recipe, self.step, candidates, share);
+            return (by_chance(recipe, self.step, candidates, share), Vec::new());
         }
         let order = surest_first(recipe, self.step, candidates);
         let still = match recipe.policy.drift_bound() {
@@ -97,14 +113,18 @@ impl Denoiser {
             }
             None => Vec::new(),
         };
-        let mut chosen = recipe.policy.choose(&View {
+        let shadows: Vec<f64> = seen.shadows.iter().map(|g| g.probability).collect();
+        let view = View {
             candidates,
             order: &order,
             masked: self.open(recipe.gen_length).len(),
             scheduled: self.budget.count(self.step_in_block, candidates.len()),
             progress: (self.step_in_block + 1) as f64 / recipe.steps_per_block as f64,
             still: &still,
-        });
+            shadows: &shadows,
+            accepted_before: self.accepted,
+        };
+        let mut chosen = recipe.policy.choose(&view);
         if !recipe.policy.keeps_schedule() {
             // A committed mask token changes nothing, so the same step would come again for ever: the
             // surest real token goes instead, and where there is none the block ends with its masks.
@@ -116,7 +136,9 @@ impl Denoiser {
             self.stuck |= chosen.is_empty() && !candidates.is_empty();
         }
         chosen.sort_unstable();
-        chosen
+        let revoked = recipe.policy.revoke(&view, chosen.len());
+        self.accepted = chosen.len();
+        (chosen, revoked)
     }
 }
 
@@ -172,10 +194,13 @@ mod tests {
             };
             let guesses: Vec<Guess> = positions.iter().map(guess).collect();
             let logits = vec![0.0; positions.len() * 10];
+            let shadow = |(position, _): &(u32, u32)| guess(position);
+            let shadows: Vec<Guess> = denoiser.revocable().iter().map(shadow).collect();
             denoiser.absorb(&Seen {
                 positions: &positions,
                 guesses: &guesses,
                 scores: &[],
+                shadows: &shadows,
                 logits: &logits,
             });
             steps += 1;

@@ -2,8 +2,9 @@
 
 use super::filter::Filter;
 use super::{Options, Remasking, Schedule};
+use crate::cache::CacheMethod;
 use crate::error::{Error, Result};
-use crate::models::{ModelCard, Sampling};
+use crate::models::{ModelCard, Predicts, Sampling};
 
 impl Options {
     /// Checks every number, so that a wrong one fails before the weights are read.
@@ -25,7 +26,7 @@ impl Options {
             return Err(Error::request("stop", "a stop string is empty"));
         }
         self.filter(card)?;
-        self.check_policy()?;
+        self.check_policy(card)?;
         if let Some(template) = &self.template {
             template.check_lengths(self.gen_length, self.block_length)?;
         }
@@ -149,7 +150,7 @@ impl Options {
         1 + usize::from(self.cfg_scale > 0.0)
     }
 
-    fn check_policy(&self) -> Result<()> {
+    fn check_policy(&self, card: &ModelCard) -> Result<()> {
         self.policy.check()?;
         if !self.policy.keeps_schedule() && self.remasking != Remasking::LowConfidence {
             return Err(Error::request(
@@ -167,6 +168,25 @@ impl Options {
                 format!(
                     "draws as many positions as a schedule says, which {} has not; use the policy fixed",
                     self.policy
+                ),
+            ));
+        }
+        if self.policy.may_revise() && self.cache.method != CacheMethod::None {
+            return Err(Error::request(
+                "policy",
+                format!(
+                    "{} reads the shadow of a block in every pass, which no cache keeps; use cache none",
+                    self.policy
+                ),
+            ));
+        }
+        if self.policy.may_revise() && card.predicts == Predicts::Next {
+            return Err(Error::request(
+                "policy",
+                format!(
+                    "{} doubts a token by the row in its place, but the {} family tells a token by the row \
+                     before it; use another policy",
+                    self.policy, card.family
                 ),
             ));
         }

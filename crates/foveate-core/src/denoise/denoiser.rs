@@ -7,6 +7,7 @@ use foveate_kernels::{Noise, Pick};
 use super::drift::Drift;
 use super::filter::Filter;
 use super::options::Recipe;
+use super::policy::Wino;
 use super::schedule::Budget;
 use super::{Cancel, Canvas, Choice};
 use crate::cache::{AttentionMask, CacheState, Caching, Next, Work};
@@ -41,6 +42,8 @@ pub struct Denoiser {
     /// The answer would go on, but its forwards are spent.
     pub(super) exhausted: bool,
     pub(super) drift: Drift,
+    /// Tokens that the block's last step committed.
+    pub(super) accepted: usize,
     /// Choices of the template that were made, in its order.
     pub(super) choices: Vec<Choice>,
     pub(super) kept: usize,
@@ -75,6 +78,7 @@ impl Denoiser {
             stuck: false,
             exhausted: false,
             drift: Drift::default(),
+            accepted: Wino::BEFORE,
             choices: Vec::new(),
             kept,
             pruned: false,
@@ -171,10 +175,14 @@ impl Denoiser {
                 self.step_in_block = 0;
                 self.stuck = false;
                 self.drift = Drift::default();
+                self.accepted = Wino::BEFORE;
                 continue;
             }
             let most = self.recipe.max_forwards.unwrap_or(usize::MAX);
             self.exhausted = (self.passes() + 1) * self.forwards_per_step() > most;
+            if self.recipe.policy.may_revise() && !self.exhausted {
+                self.sequence.cast_shadows(start..end);
+            }
             return !self.exhausted;
         }
     }
@@ -192,12 +200,7 @@ impl Denoiser {
     pub(super) fn open(&self, end: usize) -> Vec<u32> {
         let mut masked = self.canvas.masked(end);
         if let Some(template) = &self.recipe.template {
-            let chosen = |p: &u32| {
-                template
-                    .choices()
-                    .any(|(at, _)| at.contains(&(*p as usize)))
-            };
-            masked.retain(|p| !chosen(p));
+            masked.retain(|&p| template.is_open(p as usize));
         }
         masked
     }
@@ -238,6 +241,20 @@ impl Denoiser {
     pub(crate) fn read(&self) -> Vec<u32> {
         let scored = self.scored().into_iter().map(|(position, _)| position);
         self.committable().into_iter().chain(scored).collect()
+    }
+
+    /// Committed tokens of the block that the policy may revoke: position and token.
+    pub(crate) fn revocable(&self) -> Vec<(u32, u32)> {
+        if !self.recipe.policy.may_revise() || self.spent() {
+            return Vec::new();
+        }
+        let block =
+            self.block * self.recipe.block_length..(self.block + 1) * self.recipe.block_length;
+        let template = self.recipe.template.as_ref();
+        block
+            .filter(|&p| !self.canvas.is_masked(p) && template.is_none_or(|t| t.is_open(p)))
+            .map(|p| (p as u32, self.canvas.ids()[p]))
+            .collect()
     }
 
     /// Every masked position, later blocks included.

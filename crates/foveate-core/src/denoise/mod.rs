@@ -23,7 +23,7 @@ pub(crate) use canvas::Canvas;
 pub use denoiser::Denoiser;
 pub use options::{Options, Recorded};
 pub use outcome::{FinishReason, Outcome};
-pub use policy::{EntropyBound, Factor, Fixed, Klass, POLICIES, Policy, Prophet, Threshold};
+pub use policy::{EntropyBound, Factor, Fixed, Klass, POLICIES, Policy, Prophet, Threshold, Wino};
 pub use remask::Remasking;
 pub use schedule::{DEFAULT_SHIFT, Schedule};
 pub use slots::Choice;

@@ -103,6 +103,6 @@ impl Denoiser {
 fn token_of(sequence: &Sequence, row: usize) -> u32 {
     match sequence.rows()[row].origin {
         Origin::Visual { token, .. } => token,
-        Origin::Text(_) | Origin::Response(_) => 0,
+        Origin::Text(_) | Origin::Response(_) | Origin::Shadow(_) => 0,
     }
 }

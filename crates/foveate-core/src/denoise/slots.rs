@@ -77,7 +77,12 @@ impl Denoiser {
 
     /// Fills what is left of each slot that has ended: at an end token or a stop string with nothing
     /// masked before it in the slot.
+    ///
+    /// A policy that may revoke the end itself fills every slot token by token.
     pub(super) fn end_slots(&mut self) {
+        if self.recipe.policy.may_revise() {
+            return;
+        }
         let Some(template) = self.recipe.template.clone() else {
             return;
         };

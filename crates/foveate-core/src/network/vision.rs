@@ -211,6 +211,7 @@ impl<B: Backend> Vision<B> {
         let plan = backend.plan(&Plan {
             spans,
             rotation: None,
+            hidden: Vec::new(),
             asks: Vec::new(),
         })?;
         let mut n = backend.buf(0, hidden)?;

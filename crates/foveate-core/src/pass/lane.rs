@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use foveate_kernels::Span;
+use foveate_kernels::{Hidden, Span};
 
 use crate::cache::{AttentionMask, Drift, Keep, Partial, Work};
 use crate::denoise::Denoiser;
 use crate::network::{Loan, Outputs, Visit};
 use crate::prune::{Kept, Positions};
-use crate::sequence::Sequence;
+use crate::sequence::{Origin, Sequence};
 
 /// One sequence of a request; a guided request has two.
 pub(super) struct Lane {
@@ -105,7 +105,8 @@ impl Lane {
 
     /// Who attends to whom, for computed rows from `queries` on and keys from `keys` on.
     pub(super) fn spans(&self, queries: usize, keys: usize) -> Vec<Span> {
-        let all = keys..keys + self.sequence.rows().len();
+        let own = self.sequence.shadows().start;
+        let (own, all) = (keys..keys + own, keys..keys + self.sequence.rows().len());
         let split = match self.mask {
             AttentionMask::Full => 0,
             AttentionMask::Prefix => self.sequence.response().start,
@@ -115,14 +116,31 @@ impl Lane {
             queries: queries..queries + before,
             keys: keys..keys + split,
         };
+        let after = self.rows.partition_point(|&r| (r as usize) < own.len());
         let rest = Span {
-            queries: queries + before..queries + self.rows.len(),
+            queries: queries + before..queries + after,
+            keys: own,
+        };
+        let shadows = Span {
+            queries: queries + after..queries + self.rows.len(),
             keys: all,
         };
-        [prompt, rest]
+        [prompt, rest, shadows]
             .into_iter()
             .filter(|s| !s.queries.is_empty())
             .collect()
+    }
+
+    /// Each shadow's own position, which it does not see.
+    pub(super) fn hidden(&self, queries: usize, keys: usize) -> Vec<Hidden> {
+        let hidden = |r: usize| match self.sequence.rows()[r].origin {
+            Origin::Shadow(position) => Some(Hidden {
+                query: queries + self.packed(r)?,
+                key: keys + self.sequence.row_of(position),
+            }),
+            Origin::Text(_) | Origin::Visual { .. } | Origin::Response(_) => None,
+        };
+        self.sequence.shadows().filter_map(hidden).collect()
     }
 
     /// How this pass renews the store; the lane's packed rows begin at `start`.

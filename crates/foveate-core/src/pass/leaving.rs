@@ -4,6 +4,7 @@ use foveate_kernels::RowMap;
 
 use super::Pass;
 use crate::denoise::Denoiser;
+use crate::sequence::Origin;
 use crate::tap::{Signal, Tap};
 
 /// Packed rows that leave the last layer, ascending.
@@ -44,8 +45,11 @@ impl Pass {
                 continue;
             }
             let denoiser = &denoisers[lane.owner];
-            let about = |p: &u32| self.row_about(i, denoiser, *p);
-            rows.extend(denoiser.read().iter().filter_map(about).map(|r| r as u32));
+            let read = denoiser.read().into_iter().map(Origin::Response);
+            let revocable = denoiser.revocable().into_iter();
+            let read = read.chain(revocable.map(|(position, _)| Origin::Shadow(position)));
+            let about = |origin| self.row_about(i, denoiser, origin);
+            rows.extend(read.filter_map(about).map(|r| r as u32));
             if let Some(outputs) = lane.visit(span.start).and_then(|v| v.outputs) {
                 rows.extend(outputs.rows.map(|r| r as u32));
             }
@@ -60,32 +64,36 @@ impl Pass {
         Leaving { rows }
     }
 
-    /// The packed row of lane `lane` whose logits are about response position `position`.
-    fn row_about(&self, lane: usize, denoiser: &Denoiser, position: u32) -> Option<usize> {
-        let row = self.lanes[lane].sequence.response().start + position as usize;
-        let packed = self.lanes[lane].packed(denoiser.row_before(row))?;
-        Some(self.span(lane).start + packed)
+    /// The packed row of lane `lane` whose logits are about a response position or its shadow.
+    fn row_about(&self, lane: usize, denoiser: &Denoiser, origin: Origin) -> Option<usize> {
+        let sequence = &self.lanes[lane].sequence;
+        let row = match origin {
+            Origin::Response(position) => denoiser.row_before(sequence.row_of(position)),
+            Origin::Shadow(position) => sequence.shadow_of(position)?,
+            Origin::Text(_) | Origin::Visual { .. } => return None,
+        };
+        Some(self.span(lane).start + self.lanes[lane].packed(row)?)
     }
 
-    /// Final rows of `wanted` response positions: plain copies, or guided mixtures
+    /// Final rows of `wanted` response positions or shadows: plain copies, or guided mixtures
     /// `(1 + s) · conditional - s · unconditional` (LLaDA, `cfg_scale`).
     pub(super) fn mix(
         &self,
         denoisers: &[&mut Denoiser],
         leaving: &Leaving,
-        wanted: &[(usize, u32)],
+        wanted: &[(usize, Origin)],
     ) -> RowMap {
         let mut map = RowMap {
             starts: vec![0],
             ..RowMap::default()
         };
-        for &(owner, position) in wanted {
+        for &(owner, origin) in wanted {
             let scale = denoisers[owner].recipe.cfg_scale as f32;
             for unconditional in [false, true] {
                 let Some(lane) = self.lane(owner, unconditional) else {
                     continue;
                 };
-                let Some(row) = self.row_about(lane, denoisers[owner], position) else {
+                let Some(row) = self.row_about(lane, denoisers[owner], origin) else {
                     continue;
                 };
                 map.from.push(leaving.index(row));

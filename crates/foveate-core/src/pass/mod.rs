@@ -126,6 +126,7 @@ impl Pass {
             for &row in &lane.rows {
                 let token = match lane.sequence.rows()[row as usize].origin {
                     Origin::Response(position) => denoiser.token(position),
+                    Origin::Shadow(_) => denoiser.mask(),
                     _ if lane.unconditional => denoiser.mask(),
                     Origin::Text(id) => id,
                     Origin::Visual { image, token } => {
@@ -234,6 +235,11 @@ impl Pass {
             let (queries, keys) = (self.span(l).start, self.keys(l));
             self.lanes[l].spans(queries, keys)
         });
+        let hidden = lanes.clone().flat_map(|l| {
+            let (queries, keys) = (self.span(l).start, self.keys(l));
+            self.lanes[l].hidden(queries, keys)
+        });
+        let hidden = hidden.collect();
         let visits: Vec<Visit> = lanes
             .filter_map(|l| self.lanes[l].visit(self.span(l).start))
             .collect();
@@ -251,6 +257,7 @@ impl Pass {
                 keys: keys.collect(),
                 queries,
             }),
+            hidden,
             asks: active
                 .iter()
                 .flat_map(|&w| self.asks(w))

@@ -6,6 +6,7 @@ use super::{Leaving, Pass};
 use crate::denoise::Denoiser;
 use crate::error::Result;
 use crate::network::Network;
+use crate::sequence::Origin;
 use crate::tap::{Signal, Tap};
 
 impl Pass {
@@ -32,11 +33,15 @@ impl Pass {
                     picks.push(denoiser.pick(position));
                     &mut plain
                 };
-                list.push(lane.owner, position, &mut count);
+                list.push(lane.owner, Origin::Response(position), &mut count);
             }
             for (position, token) in denoiser.scored() {
                 picks.push(Pick::Given(token));
-                plain.push(lane.owner, position, &mut count);
+                plain.push(lane.owner, Origin::Response(position), &mut count);
+            }
+            for (position, token) in denoiser.revocable() {
+                picks.push(Pick::Given(token));
+                plain.push(lane.owner, Origin::Shadow(position), &mut count);
             }
         }
         let mix = self.mix(denoisers, leaving, &plain.rows);
@@ -54,9 +59,9 @@ impl Pass {
         if !filtered.rows.is_empty() {
             let mix = self.mix(denoisers, leaving, &filtered.rows);
             network.logits(&mix, &mut |row, logits| {
-                let (owner, position) = filtered.rows[row];
+                let (owner, origin) = filtered.rows[row];
                 let denoiser = &*denoisers[owner];
-                if let Some(filter) = denoiser.filter() {
+                if let (Origin::Response(position), Some(filter)) = (origin, denoiser.filter()) {
                     let guess = filter.guess(logits, forbidden, &denoiser.noise(position));
                     guesses.push((filtered.at[row], guess));
                 }
@@ -75,10 +80,10 @@ impl Pass {
         owner: usize,
         network: &mut dyn Network,
     ) -> Result<Vec<f32>> {
-        let wanted: Vec<(usize, u32)> = denoisers[owner]
+        let wanted: Vec<(usize, Origin)> = denoisers[owner]
             .committable()
             .into_iter()
-            .map(|position| (owner, position))
+            .map(|position| (owner, Origin::Response(position)))
             .collect();
         let mut logits = Vec::new();
         let mix = self.mix(denoisers, leaving, &wanted);
@@ -90,15 +95,15 @@ impl Pass {
 /// Positions whose guesses are made in one way.
 #[derive(Default)]
 struct Wanted {
-    /// Owner and response position.
-    rows: Vec<(usize, u32)>,
+    /// Owner, and a response position or its shadow.
+    rows: Vec<(usize, Origin)>,
     /// Where each guess is among all.
     at: Vec<usize>,
 }
 
 impl Wanted {
-    fn push(&mut self, owner: usize, position: u32, count: &mut usize) {
-        self.rows.push((owner, position));
+    fn push(&mut self, owner: usize, origin: Origin, count: &mut usize) {
+        self.rows.push((owner, origin));
         self.at.push(*count);
         *count += 1;
     }

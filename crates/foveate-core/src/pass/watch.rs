@@ -42,7 +42,7 @@ impl Watcher {
     fn query_rows(&self, sequence: &Sequence) -> Range<usize> {
         match self.queries {
             Queries::Masked | Queries::Response => sequence.response(),
-            Queries::All => 0..sequence.rows().len(),
+            Queries::All => 0..sequence.shadows().start,
         }
     }
 

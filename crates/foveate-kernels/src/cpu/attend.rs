@@ -228,7 +228,10 @@ impl Attention<'_> {
         self.score(head, queries, panels, first_key..block.keys.end, scores);
         let scores = &mut scores[(block.keys.start - first_key) * panels..];
         let scores = &mut scores[..block.keys.len() * panels];
+        block.hide(scores, panels, f32::NEG_INFINITY);
         let inverse = softmax(self.isa, panels, scores);
+        // The exponential is never quite zero.
+        block.hide(scores, panels, 0.0);
         if let Some((reports, base)) = reports {
             let seen = Seen {
                 isa: self.isa,
@@ -338,6 +341,19 @@ impl Attention<'_> {
                     unsafe { tile.compute(self.isa, height, count) };
                 }
             }
+        }
+    }
+}
+
+impl Block {
+    /// Overwrites the scores of hidden keys, `[keys, panels]` lines of sixteen queries.
+    fn hide(&self, scores: &mut [Line], panels: usize, score: f32) {
+        for hidden in &self.hidden {
+            let (key, query) = (
+                hidden.key - self.keys.start,
+                hidden.query - self.queries.start,
+            );
+            scores[key * panels + query / LANES][query % LANES] = score;
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use super::lines::Held;
-use crate::backend::{Ask, Plan, Rotation, Span, Sum};
+use crate::backend::{Ask, Hidden, Plan, Rotation, Span, Sum};
 use crate::error::{Error, Result, same};
 use crate::reference::frequency;
 
@@ -45,6 +45,7 @@ pub(super) struct Block {
     pub(super) queries: Range<usize>,
     pub(super) keys: Range<usize>,
     pub(super) reports: Vec<Report>,
+    pub(super) hidden: Vec<Hidden>,
 }
 
 /// What a block tells about its attention.
@@ -173,6 +174,13 @@ impl Schedule {
             }
         }
         let mut blocks: Vec<Block> = spans.iter().flat_map(|span| cut(span)).collect();
+        plan.check_hidden()?;
+        for hidden in &plan.hidden {
+            let of = |block: &&mut Block| block.queries.contains(&hidden.query);
+            if let Some(block) = blocks.iter_mut().find(of) {
+                block.hidden.push(*hidden);
+            }
+        }
         let mut schedule = Reports::default();
         for ask in &plan.asks {
             schedule.add(ask, &spans, &mut blocks)?;
@@ -257,6 +265,7 @@ fn cut(span: &Span) -> impl Iterator<Item = Block> {
         queries: first..(first + size).min(span.queries.end),
         keys: span.keys.clone(),
         reports: Vec::new(),
+        hidden: Vec::new(),
     })
 }
 

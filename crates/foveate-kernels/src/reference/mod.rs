@@ -139,6 +139,7 @@ impl Backend for Reference {
     }
 
     fn plan(&mut self, plan: &Plan) -> Result<Plan> {
+        plan.check_hidden()?;
         Ok(plan.clone())
     }
 
@@ -347,8 +348,12 @@ impl Backend for Reference {
                     .collect();
                 for r in span.queries.clone() {
                     let query = rotated(q.row(r), head, position(|p| &p.queries, r));
-                    let weights =
-                        softmax(keys.iter().map(|k| scale * dot(k, &query) as f32).collect());
+                    let mut scores: Vec<f32> =
+                        keys.iter().map(|k| scale * dot(k, &query) as f32).collect();
+                    for hidden in plan.hidden.iter().filter(|hidden| hidden.query == r) {
+                        scores[hidden.key - span.keys.start] = f32::NEG_INFINITY;
+                    }
+                    let weights = softmax(scores);
                     let target = &mut out.row_mut(r)[head * heads.dim..(head + 1) * heads.dim];
                     target.fill(0.0);
                     for (weight, key) in weights.iter().zip(span.keys.clone()) {

@@ -7,6 +7,7 @@ mod klass;
 mod parse;
 mod prophet;
 mod threshold;
+mod wino;
 
 pub use eb::EntropyBound;
 pub use factor::Factor;
@@ -14,6 +15,7 @@ pub use fixed::Fixed;
 pub use klass::Klass;
 pub use prophet::Prophet;
 pub use threshold::Threshold;
+pub use wino::Wino;
 
 use super::remask::Candidate;
 use crate::error::Result;
@@ -33,10 +35,12 @@ pub enum Policy {
     Klass(Klass),
     /// Everything, once the answer is settled.
     Prophet(Prophet),
+    /// Boldly, and what does not hold up is masked again.
+    Wino(Wino),
 }
 
 /// Every policy with its published numbers: name, how it is written, the policy.
-pub const POLICIES: [(&str, &str, Policy); 6] = [
+pub const POLICIES: [(&str, &str, Policy); 7] = [
     ("fixed", "fixed", Policy::Fixed(Fixed)),
     (
         "threshold",
@@ -59,6 +63,7 @@ pub const POLICIES: [(&str, &str, Policy); 6] = [
         "prophet=EARLY,MIDDLE,LATE",
         Policy::Prophet(Prophet::PUBLISHED),
     ),
+    ("wino", "wino=DRAFT,VERIFY", Policy::Wino(Wino::PUBLISHED)),
 ];
 
 impl Default for Policy {
@@ -68,9 +73,9 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Whether a committed token may be masked again. None of these does.
+    /// Whether a committed token may be masked again.
     pub fn may_revise(&self) -> bool {
-        false
+        matches!(self, Self::Wino(_))
     }
 
     /// Whether a block takes its share of the steps, or as many as it needs.
@@ -95,6 +100,7 @@ impl Policy {
             Self::EntropyBound(policy) => policy.check(),
             Self::Klass(policy) => policy.check(),
             Self::Prophet(policy) => policy.check(),
+            Self::Wino(policy) => policy.check(),
         }
     }
 
@@ -107,6 +113,15 @@ impl Policy {
             Self::EntropyBound(policy) => policy.choose(view),
             Self::Klass(policy) => policy.choose(view),
             Self::Prophet(policy) => policy.choose(view),
+            Self::Wino(policy) => policy.choose(view),
+        }
+    }
+
+    /// What a step that commits `accepted` tokens revokes, as indices into the shadows.
+    pub(crate) fn revoke(&self, view: &View<'_>, accepted: usize) -> Vec<usize> {
+        match self {
+            Self::Wino(policy) => policy.revoke(view, accepted),
+            _ => Vec::new(),
         }
     }
 }
@@ -126,6 +141,11 @@ pub(crate) struct View<'a> {
     /// Per candidate, for how many steps in a row its distribution has stood still; empty unless
     /// [`Policy::drift_bound`] asks for it.
     pub(crate) still: &'a [usize],
+    /// The probability of each committed token of the block, given all others; empty unless
+    /// [`Policy::may_revise`].
+    pub(crate) shadows: &'a [f64],
+    /// Tokens that the block's last step committed.
+    pub(crate) accepted_before: usize,
 }
 
 impl View<'_> {
@@ -179,6 +199,8 @@ pub(crate) mod tests {
         pub(crate) scheduled: usize,
         pub(crate) progress: f64,
         pub(crate) still: Vec<usize>,
+        pub(crate) shadows: Vec<f64>,
+        pub(crate) accepted_before: usize,
     }
 
     impl Case {
@@ -196,11 +218,20 @@ pub(crate) mod tests {
                 scheduled: 1,
                 progress: 0.5,
                 still: vec![0; probabilities.len()],
+                shadows: Vec::new(),
+                accepted_before: 0,
             }
         }
 
         /// The positions that `policy` commits.
         pub(crate) fn committed(&self, policy: Policy) -> Vec<usize> {
+            let mut chosen = self.view(|view| policy.choose(view));
+            chosen.sort_unstable();
+            chosen
+        }
+
+        /// What `look` makes of the step.
+        pub(crate) fn view<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
             let candidate = |(position, guess): (usize, &Guess)| Candidate {
                 position: position as u32,
                 token: guess.token,
@@ -211,16 +242,16 @@ pub(crate) mod tests {
                 self.guesses.iter().enumerate().map(candidate).collect();
             let confidence: Vec<f64> = candidates.iter().map(|c| c.confidence).collect();
             let order = crate::denoise::remask::descending(&confidence);
-            let mut chosen = policy.choose(&View {
+            look(&View {
                 candidates: &candidates,
                 order: &order,
                 masked: self.masked,
                 scheduled: self.scheduled,
                 progress: self.progress,
                 still: &self.still,
-            });
-            chosen.sort_unstable();
-            chosen
+                shadows: &self.shadows,
+                accepted_before: self.accepted_before,
+            })
         }
     }
 }

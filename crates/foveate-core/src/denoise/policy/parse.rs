@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use super::{EntropyBound, Factor, Klass, POLICIES, Policy, Prophet, Threshold};
+use super::{EntropyBound, Factor, Klass, POLICIES, Policy, Prophet, Threshold, Wino};
 use crate::error::{Error, Result};
 
 /// An error of the field `policy`.
@@ -56,6 +56,10 @@ impl FromStr for Policy {
                 middle: numbers.get(1, p.middle)?,
                 late: numbers.get(2, p.late)?,
             }),
+            Self::Wino(p) => Self::Wino(Wino {
+                draft: numbers.get(0, p.draft)?,
+                verify: numbers.get(1, p.verify)?,
+            }),
         };
         policy.check()?;
         Ok(policy)
@@ -87,6 +91,7 @@ impl fmt::Display for Policy {
             Self::EntropyBound(p) => write!(f, "eb={}", p.bound),
             Self::Klass(p) => write!(f, "klass={},{},{}", p.divergence, p.steps, p.confidence),
             Self::Prophet(p) => write!(f, "prophet={},{},{}", p.early, p.middle, p.late),
+            Self::Wino(p) => write!(f, "wino={},{}", p.draft, p.verify),
         }
     }
 }
@@ -133,6 +138,8 @@ mod tests {
             "klass=0.01,2,2",
             "prophet=-1",
             "prophet=1,2,3,4",
+            "wino=1.1",
+            "wino=0.5,-1",
         ] {
             let error = text.parse::<Policy>().unwrap_err().to_string();
             assert!(error.starts_with("policy"), "{text}: {error}");

@@ -113,6 +113,13 @@ impl AnswerTemplate {
         self.filler
     }
 
+    /// Whether a position is denoised token by token.
+    pub(crate) fn is_open(&self, position: usize) -> bool {
+        let holds = |p: &&Piece| p.at.contains(&position);
+        let piece = self.pieces.iter().find(holds);
+        piece.is_some_and(|p| p.kind == Kind::Slot)
+    }
+
     /// The choices in order: where they are and their options.
     pub(crate) fn choices(&self) -> impl Iterator<Item = (&Range<usize>, &[Vec<u32>])> {
         self.pieces.iter().filter_map(|piece| match &piece.kind {
