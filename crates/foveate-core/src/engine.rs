@@ -10,8 +10,8 @@ use crate::checkpoint::{Checkpoint, Environment};
 use crate::denoise::{Commit, Denoiser, Options, Outcome, PhaseTimes, Seen, Step};
 use crate::error::{Error, Result};
 use crate::image::{Picture, Views, layout};
-use crate::models::{self, Family, ModelCard, Synthetic};
-use crate::network::{DecoderShape, Network, Source, VisionShape};
+use crate::models::{self, Family, ModelCard, NamedShape, Synthetic};
+use crate::network::{Network, Source};
 use crate::pass::{Pass, split};
 use crate::prompt::{Message, PromptToken, ThinkMode};
 use crate::prune::{Moment, Pruned};
@@ -73,13 +73,12 @@ impl Engine {
 
     /// A model of the given shape with seeded random weights, for measurements.
     pub fn random<B: Backend>(
-        decoder: DecoderShape,
-        vision: VisionShape,
+        shape: &NamedShape,
         seed: u64,
         backend: B,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self> {
-        let family = Synthetic::new(decoder, vision)?;
+        let family = Synthetic::new(shape)?;
         let network = models::build(backend, &Source::Random(seed), family.card(), progress)?;
         Ok(Self {
             family: Box::new(family),

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use anyhow::Result;
-use foveate_core::{Checkpoint, DecoderShape, Engine, Environment, VisionShape};
+use foveate_core::{Checkpoint, Engine, Environment, NamedShape};
 use foveate_kernels::{Cpu, Reference};
 
 /// Which arithmetic to use.
@@ -33,17 +33,15 @@ pub(crate) fn load(
 
 /// Random weights of a shape on the named backend.
 pub(crate) fn random(
-    (decoder, vision): (DecoderShape, VisionShape),
+    shape: &NamedShape,
     seed: u64,
     backend: BackendName,
     threads: Option<NonZeroUsize>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Engine> {
     Ok(match backend {
-        BackendName::Reference => {
-            Engine::random(decoder, vision, seed, Reference::default(), progress)?
-        }
-        BackendName::Cpu => Engine::random(decoder, vision, seed, cpu(threads)?, progress)?,
+        BackendName::Reference => Engine::random(shape, seed, Reference::default(), progress)?,
+        BackendName::Cpu => Engine::random(shape, seed, cpu(threads)?, progress)?,
     })
 }
 

@@ -148,7 +148,7 @@ mod tests {
     use crate::denoise::policy::{POLICIES, Policy};
     use crate::denoise::{FinishReason, Options};
     use crate::models::{Family, Synthetic};
-    use crate::{DecoderShape, SHAPES};
+    use crate::{DecoderShape, NamedShape, SHAPES};
 
     const END: u32 = 3;
     const REAL: u32 = 5;
@@ -159,7 +159,7 @@ mod tests {
             vocabulary: 10,
             ..mid.decoder
         };
-        let family = Synthetic::new(decoder, mid.vision).unwrap();
+        let family = Synthetic::new(&NamedShape { decoder, ..mid }).unwrap();
         let mut card = family.card().clone();
         card.end = vec![END];
         let recipe = options.build(&card, |_| Ok(vec![7])).unwrap();

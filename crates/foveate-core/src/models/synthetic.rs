@@ -119,7 +119,10 @@ pub(crate) struct Synthetic {
 
 impl Synthetic {
     /// The mask is the last id, so that random answers of low ids never contain it.
-    pub(crate) fn new(decoder: DecoderShape, vision: VisionShape) -> Result<Self> {
+    pub(crate) fn new(shape: &NamedShape) -> Result<Self> {
+        let NamedShape {
+            decoder, vision, ..
+        } = *shape;
         let tokenizer = Tokenizer::from_bytes(TOKENIZER.as_bytes(), None, Path::new("synthetic"))?;
         let tiling = TilingConfig {
             image_size: vision.image_size as u32,
@@ -147,7 +150,12 @@ impl Synthetic {
             predicts: Predicts::Itself,
             sampling: Sampling::Gumbel,
             max_rows: 1 << 20,
-            usual: Options::default(),
+            usual: Options {
+                gen_length: shape.gen_length,
+                block_length: shape.gen_length,
+                steps: shape.steps,
+                ..Options::default()
+            },
             defaults: GenerationDefaults {
                 stop: Some(Vec::new()),
                 ..GenerationDefaults::default()

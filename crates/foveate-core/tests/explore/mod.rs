@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foveate_core::{
-    AnswerTemplate, DecoderShape, Denoiser, Engine, Error, Options, Progress, PromptToken, SHAPES,
-    VisionShape, VisualTokens,
+    AnswerTemplate, DecoderShape, Denoiser, Engine, Error, NamedShape, Options, Progress,
+    PromptToken, SHAPES, VisionShape, VisualTokens,
 };
 use foveate_kernels::{Cpu, Heads};
 
@@ -146,8 +146,12 @@ impl Model {
         };
         let threads = std::num::NonZeroUsize::new(1);
         let cpu = Cpu::new(threads).expect("one thread");
-        let engine =
-            Engine::random(decoder, vision, 0, cpu, &mut |_, _| {}).expect("a small model");
+        let shape = NamedShape {
+            decoder,
+            vision,
+            ..SHAPES[0]
+        };
+        let engine = Engine::random(&shape, 0, cpu, &mut |_, _| {}).expect("a small model");
         let images = [5, 4].map(|tokens| Arc::new(VisualTokens::random(tokens, hidden, 0)));
         let text = PromptToken::Text;
         let with = vec![

@@ -167,13 +167,14 @@ impl Subject {
     fn of_shape(shape: &NamedShape, machine: MachineArgs) -> Result<Self> {
         let bar = progress::layers("drawing weights");
         let engine = backend::random(
-            (shape.decoder, shape.vision),
+            shape,
             0,
             machine.backend,
             machine.threads,
             &mut |done, of| progress::set(&bar, done, of),
         );
         bar.finish_and_clear();
+        let engine = engine?;
         // The mask is the last id.
         let ids = shape.decoder.vocabulary - 1;
         let id = |i: usize| PromptToken::Text((uniform(0, 0, i as u32, 0) * ids as f64) as u32);
@@ -184,16 +185,10 @@ impl Subject {
         let visual = VisualTokens::random(shape.visual_tokens, shape.decoder.hidden, 0);
         Ok(Self {
             name: format!("{} (random weights)", shape.name),
-            engine: engine?,
+            defaults: engine.default_options(),
+            engine,
             prompt,
             images: vec![Arc::new(visual)],
-            defaults: Options {
-                gen_length: shape.gen_length,
-                block_length: shape.gen_length,
-                steps: shape.steps,
-                stop: Vec::new(),
-                ..Options::default()
-            },
             vision_ms: None,
         })
     }
