@@ -285,14 +285,16 @@ impl Engine {
         Ok(results)
     }
 
-    /// The text of an answer up to its first end token, then the suffix; special tokens dropped.
+    /// The text of an answer up to the first end token after its draft, then the suffix; special
+    /// tokens dropped.
     ///
     /// The ids of families that never stop go on after that token, mostly with more of them.
     pub fn answer(&self, outcome: &Outcome) -> Result<String> {
         let (response, suffix) = outcome.ids.split_at(outcome.response);
         let ends = &self.card().end;
-        let end = response.iter().position(|id| ends.contains(id));
-        let mut ids = response[..end.unwrap_or(response.len())].to_vec();
+        let (draft, rest) = response.split_at(outcome.draft.min(response.len()));
+        let before_end = rest.iter().take_while(|id| !ends.contains(id));
+        let mut ids: Vec<u32> = draft.iter().chain(before_end).copied().collect();
         ids.extend_from_slice(suffix);
         self.decode(&ids)
     }

@@ -30,9 +30,9 @@ pub use config::{
     VisionConfig, VisionTower,
 };
 pub use denoise::{
-    AnswerTemplate, Cancel, Choice, Commit, DEFAULT_SHIFT, Denoiser, EntropyBound, Factor,
-    FinishReason, Fixed, Klass, Options, Outcome, POLICIES, PhaseTimes, Policy, Prophet, Recorded,
-    Remasking, Schedule, Step, Threshold, Wino,
+    AnswerTemplate, Cancel, Choice, Commit, DEFAULT_SHIFT, Denoiser, Draft, EntropyBound, Factor,
+    FinishReason, Fixed, Holes, Klass, Options, Outcome, POLICIES, PhaseTimes, Policy, Prophet,
+    Recorded, Remasking, Schedule, Step, Threshold, Wino,
 };
 pub use engine::{Engine, OnLayer, Progress, Request};
 pub use error::{Error, Result};

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{engine, options, picture, request};
-use foveate_core::{Method, Moment, Options, PruneSettings, Queries};
+use foveate_core::{Method, Moment, Options, PruneSettings, Queries, Remasking, Schedule};
 use foveate_kernels::Reference;
 
 #[test]
@@ -17,7 +17,7 @@ fn impossible_settings_are_refused_by_name() {
             ..options()
         }
     };
-    let cases: [(&str, Options); 16] = [
+    let cases: [(&str, Options); 29] = [
         ("keep", settings(|s| s.keep = 0.0)),
         ("keep", settings(|s| s.keep = f64::NAN)),
         ("keep", settings(|s| s.keep = 2.0)),
@@ -37,6 +37,98 @@ fn impossible_settings_are_refused_by_name() {
         (
             "prune-layer",
             settings(|s| (s.method, s.layer) = (Method::LladaFastv, Some(0))),
+        ),
+        (
+            "top-k",
+            Options {
+                top_k: Some(50),
+                ..options()
+            },
+        ),
+        (
+            "top-p",
+            Options {
+                top_p: Some(0.5),
+                ..options()
+            },
+        ),
+        (
+            "top-p",
+            Options {
+                top_p: Some(f64::NAN),
+                ..options()
+            },
+        ),
+        (
+            "top-k",
+            Options {
+                top_k: Some(0),
+                ..options()
+            },
+        ),
+        (
+            "alg-temp",
+            Options {
+                alg_temp: -1.0,
+                ..options()
+            },
+        ),
+        (
+            "alg-temp",
+            Options {
+                alg_temp: f64::NAN,
+                ..options()
+            },
+        ),
+        (
+            "step-ratio",
+            Options {
+                step_ratio: Some(0.0),
+                ..options()
+            },
+        ),
+        (
+            "step-ratio",
+            Options {
+                step_ratio: Some(1.5),
+                ..options()
+            },
+        ),
+        (
+            "step-ratio",
+            Options {
+                step_ratio: Some(f64::NAN),
+                ..options()
+            },
+        ),
+        (
+            "steps-per-block",
+            Options {
+                steps_per_block: Some(0),
+                ..options()
+            },
+        ),
+        (
+            "steps-per-block",
+            Options {
+                steps_per_block: Some(2),
+                step_ratio: Some(0.5),
+                ..options()
+            },
+        ),
+        (
+            "schedule-shift",
+            Options {
+                schedule: Schedule::Shift(0.0),
+                ..options()
+            },
+        ),
+        (
+            "remasking",
+            Options {
+                remasking: Remasking::Origin,
+                ..options()
+            },
         ),
         (
             "steps",

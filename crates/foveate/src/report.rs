@@ -94,6 +94,7 @@ pub(crate) fn options(options: &Options, layers: usize) -> Result<Value> {
         "stop": options.stop,
         "generation_suffix": options.generation_suffix,
         "template": options.template.as_ref().map(|template| template.text()),
+        "draft": options.draft.as_ref().map(|draft| draft.text()),
         "seed": options.seed,
         "cache": cache(&options.cache),
         "prune": options.prune.as_ref().zip(pruning).map(|(settings, pruning)| prune(settings, &pruning)),

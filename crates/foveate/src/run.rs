@@ -145,7 +145,7 @@ fn open(args: &RunArgs, prune: Option<PruneSettings>) -> Result<(load::Model, Op
     let options = if args.template.check()? {
         args.template.fit(options, &args.generation, &model)?
     } else {
-        options
+        args.template.begin(options, &model)?
     };
     options.check(&model.card)?;
     Ok((model, options))

@@ -1,7 +1,10 @@
-//! `--template` and `--choices`: text of the answer that is given, with slots to fill.
+//! `--template`, `--choices` and `--draft`: text of the answer that is given, with slots to fill.
+
+use std::sync::Arc;
 
 use anyhow::Result;
-use foveate_core::{AnswerTemplate, Options, Tokenizer};
+use clap::builder::FalseyValueParser;
+use foveate_core::{AnswerTemplate, Draft, Holes, Options, Tokenizer};
 
 use crate::args::GenerationArgs;
 use crate::exit::usage;
@@ -22,16 +25,50 @@ pub(crate) struct TemplateArgs {
         value_delimiter = ','
     )]
     pub(crate) choices: Vec<String>,
+    /// Text that the answer begins with, with holes to fill: 'It is {slot:4}, because'
+    #[arg(
+        long,
+        env = "FOVEATE_DRAFT",
+        value_name = "TEXT",
+        conflicts_with_all = ["template", "choices"]
+    )]
+    pub(crate) draft: Option<String>,
+    /// End each hole of the draft with the token that LaViDa's infilling model was taught
+    #[arg(long, env = "FOVEATE_FIM", value_parser = FalseyValueParser::new())]
+    pub(crate) fim: bool,
 }
 
 impl TemplateArgs {
     /// Whether there is a template; an error if it is not one.
     pub(crate) fn check(&self) -> Result<bool> {
+        if self.fim && self.draft.is_none() {
+            return Err(usage(
+                "--fim is about the holes of a draft; add --draft TEXT",
+            ));
+        }
         let given = self.template.is_some() || !self.choices.is_empty();
         if given {
             AnswerTemplate::check(self.template.as_deref(), &self.choices)?;
         }
         Ok(given)
+    }
+
+    /// Puts the draft at the beginning of the answer.
+    pub(crate) fn begin(&self, options: Options, model: &Model) -> Result<Options> {
+        let Some(text) = &self.draft else {
+            return Ok(options);
+        };
+        let tokenizer = Tokenizer::open(&model.checkpoint)?;
+        let holes = if self.fim {
+            Holes::Marked
+        } else {
+            Holes::Plain
+        };
+        let draft = Draft::new(text, holes, &tokenizer, &model.card)?;
+        Ok(Options {
+            draft: Some(Arc::new(draft)),
+            ..options
+        })
     }
 
     /// Fits `options` to the template; what `generation` says wins where it can.

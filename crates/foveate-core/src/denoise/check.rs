@@ -30,6 +30,15 @@ impl Options {
         if let Some(template) = &self.template {
             template.check_lengths(self.gen_length, self.block_length)?;
         }
+        if let Some(draft) = &self.draft {
+            if self.template.is_some() {
+                return Err(Error::request(
+                    "draft",
+                    "a template gives the whole answer; use one of the two",
+                ));
+            }
+            draft.check_length(self.gen_length)?;
+        }
         let pruning = self.pruning(card.decoder.layers)?;
         self.cache.build(pruning.as_ref()).map(drop)
     }

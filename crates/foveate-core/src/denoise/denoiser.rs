@@ -65,7 +65,7 @@ impl Denoiser {
             && !prompt.is_empty();
         let mut denoiser = Self {
             cache: caching.map(|caching| CacheState::new(caching, recipe.gen_length)),
-            canvas: Canvas::new(recipe.canvas.clone(), recipe.mask),
+            canvas: Canvas::new(recipe.canvas.clone(), recipe.mask, recipe.draft),
             recipe: Arc::new(recipe),
             images,
             sequence,
@@ -251,8 +251,12 @@ impl Denoiser {
         let block =
             self.block * self.recipe.block_length..(self.block + 1) * self.recipe.block_length;
         let template = self.recipe.template.as_ref();
+        // What a template or a draft gives is not the decoder's to take back.
+        let open = |p: usize| {
+            self.recipe.canvas[p] == self.recipe.mask && template.is_none_or(|t| t.is_open(p))
+        };
         block
-            .filter(|&p| !self.canvas.is_masked(p) && template.is_none_or(|t| t.is_open(p)))
+            .filter(|&p| !self.canvas.is_masked(p) && open(p))
             .map(|p| (p as u32, self.canvas.ids()[p]))
             .collect()
     }

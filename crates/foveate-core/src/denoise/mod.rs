@@ -28,4 +28,4 @@ pub use remask::Remasking;
 pub use schedule::{DEFAULT_SHIFT, Schedule};
 pub use slots::Choice;
 pub use step::{Commit, PhaseTimes, Step};
-pub use template::AnswerTemplate;
+pub use template::{AnswerTemplate, Draft, Holes};

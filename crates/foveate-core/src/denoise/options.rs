@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::filter::Filter;
 use super::policy::Policy;
-use super::template::AnswerTemplate;
+use super::template::{AnswerTemplate, Draft};
 use super::{Remasking, Schedule};
 use crate::cache::{CacheSettings, Caching};
 use crate::error::{Error, Result};
@@ -52,6 +52,8 @@ pub struct Options {
     pub generation_suffix: Option<String>,
     /// Text of the answer that is given, with slots to fill; `gen_length` is its length.
     pub template: Option<Arc<AnswerTemplate>>,
+    /// The beginning of the answer, with holes to fill; excludes a template.
+    pub draft: Option<Arc<Draft>>,
     /// Seed of every random choice.
     pub seed: u64,
     /// Visual-token pruning, or none.
@@ -83,6 +85,7 @@ impl Default for Options {
             stop: vec!["<|eot_id|>".into()],
             generation_suffix: None,
             template: None,
+            draft: None,
             seed: 0,
             prune: None,
             cache: CacheSettings::default(),
@@ -122,6 +125,8 @@ pub(crate) struct Recipe {
     pub(crate) template: Option<Arc<AnswerTemplate>>,
     /// The answer before the first step: masks where there is something to fill.
     pub(crate) canvas: Vec<u32>,
+    /// Tokens of its draft.
+    pub(crate) draft: usize,
     pub(crate) forbidden: Vec<u32>,
     pub(crate) temperature: f64,
     /// The candidates of families that filter; none where Gumbel noise goes over all ids.
@@ -192,10 +197,12 @@ impl Options {
             },
             slot_ends: card.end.clone(),
             template: self.template.clone(),
-            canvas: match &self.template {
-                Some(template) => template.ids().to_vec(),
-                None => vec![mask; self.gen_length],
+            canvas: match (&self.template, &self.draft) {
+                (Some(template), _) => template.ids().to_vec(),
+                (None, Some(draft)) => draft.canvas(self.gen_length, mask),
+                (None, None) => vec![mask; self.gen_length],
             },
+            draft: self.draft.as_ref().map_or(0, |draft| draft.len()),
             forbidden: card.forbidden.clone(),
             temperature: self.temperature,
             filter: self.filter(card)?,

@@ -23,6 +23,8 @@ pub struct Outcome {
     pub ids: Vec<u32>,
     /// How many of `ids` are the response.
     pub response: usize,
+    /// How many of these are its draft, holes included.
+    pub draft: usize,
     /// The choices of its template, in order.
     pub choices: Vec<Choice>,
     /// Why it ended.
@@ -52,6 +54,7 @@ impl Denoiser {
         Outcome {
             ids,
             response,
+            draft: self.recipe.draft.min(response),
             choices: self.choices.clone(),
             finish_reason: match self.stop {
                 _ if self.exhausted => FinishReason::MaxForwards,

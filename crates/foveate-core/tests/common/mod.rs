@@ -18,7 +18,12 @@ pub(crate) fn golden() -> PathBuf {
 
 /// The tiny LLaDA-V on `backend`.
 pub(crate) fn engine<B: Backend>(backend: B) -> Engine {
-    let checkpoint = Checkpoint::open(golden().join("checkpoints/llada-v-tiny-a")).unwrap();
+    engine_of("llada-v-tiny-a", backend)
+}
+
+/// A tiny checkpoint on `backend`.
+pub(crate) fn engine_of<B: Backend>(name: &str, backend: B) -> Engine {
+    let checkpoint = Checkpoint::open(golden().join("checkpoints").join(name)).unwrap();
     Engine::load(
         &checkpoint,
         &Environment::default(),

@@ -1,5 +1,6 @@
 //! Answer templates: literal text that is pinned and slots that are denoised around it.
 
+mod draft;
 mod parse;
 
 use std::ops::Range;
@@ -7,6 +8,7 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::models::ModelCard;
 use crate::tokenizer::{SpecialText, Tokenizer};
+pub use draft::{Draft, Holes};
 use parse::{Part, refused};
 
 /// A template in a model's tokens. Its canvas is as long as its text and slots together.

@@ -18,10 +18,26 @@ pub(super) fn refused(reason: impl Into<String>) -> Error {
     Error::request("template", reason)
 }
 
-/// Splits `text` at its slots; `choices` are the options of each `{choice}`.
-///
-/// A literal brace is written twice.
+/// Splits `text` at its slots, of which there is one at least; `choices` are the options of each
+/// `{choice}`.
 pub(super) fn parse(text: &str, choices: &[String]) -> Result<Vec<Part>> {
+    let (parts, used) = split(text, choices)?;
+    if !parts.iter().any(|part| !matches!(part, Part::Text(_))) {
+        return Err(refused(
+            "expected a slot, such as {slot:8} or {choice:yes|no}, got none",
+        ));
+    }
+    if !used {
+        return Err(Error::request(
+            "choices",
+            "the template has no {choice} that they could fill",
+        ));
+    }
+    Ok(parts)
+}
+
+/// The parts of a text, and whether all `choices` have a place. A literal brace is written twice.
+pub(super) fn split(text: &str, choices: &[String]) -> Result<(Vec<Part>, bool)> {
     let mut parts = Vec::new();
     let mut literal = String::new();
     let mut used = choices.is_empty();
@@ -55,18 +71,7 @@ pub(super) fn parse(text: &str, choices: &[String]) -> Result<Vec<Part>> {
     if !literal.is_empty() {
         parts.push(Part::Text(literal));
     }
-    if !parts.iter().any(|part| !matches!(part, Part::Text(_))) {
-        return Err(refused(
-            "expected a slot, such as {slot:8} or {choice:yes|no}, got none",
-        ));
-    }
-    if !used {
-        return Err(Error::request(
-            "choices",
-            "the template has no {choice} that they could fill",
-        ));
-    }
-    Ok(parts)
+    Ok((parts, used))
 }
 
 /// What follows a doubled brace.
