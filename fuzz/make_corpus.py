@@ -40,6 +40,19 @@ def tensors(*entries: tuple[str, str, list[int]]) -> tuple[str, bytes]:
     return json.dumps(header, separators=(",", ":")), data
 
 
+def answer_template() -> None:
+    seeds = {
+        "slots": ("threshold=0.9", "Answer: {slot:8}"),
+        "typed": ("wino=0.6,0.9", "Top left: {slot:3}; the circle is {choice:red|blue}."),
+        "choices": ("klass=0.01,2,0.9", "{choice}", "A", "B", "yes and no"),
+        "braces": ("prophet=7.5,5,2.5", "{{literal}} {slot:1}"),
+        "mask": ("factor=1", "<|mdm_mask|>{slot:2}"),
+        "unbalanced": ("eb=-1", "{slot:0}{choice:}{slot:99999999999999999999}{"),
+    }
+    for name, texts in seeds.items():
+        save("answer_template", name, "\x1e".join(texts))
+
+
 def checkpoint() -> None:
     indexed, length_added = 1, 2
 
@@ -223,7 +236,7 @@ def regressions() -> None:
 
 if __name__ == "__main__":
     shutil.rmtree(HERE / "corpus", ignore_errors=True)
-    for make in [checkpoint, config, image, prompt, regressions]:
+    for make in [answer_template, checkpoint, config, image, prompt, regressions]:
         make()
     total = sum(path.stat().st_size for path in (HERE / "corpus").glob("*/*"))
     print(f"{total} bytes")

@@ -29,7 +29,7 @@ static TINY: LazyLock<(Tokenizer, Template, Vec<u32>)> = LazyLock::new(|| {
     );
     let checkpoint = Checkpoint::open(folder).expect("the golden checkpoint");
     let tokenizer = Tokenizer::open(&checkpoint).expect("its tokenizer");
-    let template = Template::open(&checkpoint).expect("its template");
+    let template = Template::open(&checkpoint, Template::LLADA).expect("its template");
     // Special ids are those that decoding can leave out.
     let hidden = |id: &u32| {
         let decoded = tokenizer

@@ -8,7 +8,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::builder::FalseyValueParser;
 use console::Term;
-use foveate_core::{Engine, Message, Options, Picture, PruneSettings, Request, VisualTokens};
+use foveate_core::{
+    Engine, FinishReason, Message, Options, Picture, PruneSettings, Request, VisualTokens,
+};
 use serde_json::json;
 
 use crate::answer::{Answered, Watcher, answer};
@@ -107,6 +109,11 @@ pub(crate) fn main(args: &RunArgs, origins: &Origins) -> Result<ExitCode> {
     let total = begin.elapsed();
 
     let text = engine.answer(&answered.outcome)?;
+    if answered.outcome.finish_reason == FinishReason::MaxForwards {
+        exit::note(
+            "the answer has gaps: --max-forwards was reached while tokens were still masked",
+        );
+    }
     if args.json {
         let report = Report {
             timings_ms: Timings {
