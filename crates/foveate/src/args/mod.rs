@@ -20,8 +20,8 @@ pub(crate) const DEFAULT_KEEP: f64 = 0.5;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// Folder, or organisation/name[@revision] in the Hugging Face cache or on the hub; the built-in
-    /// model when absent
+    /// Folder, or organisation/name (with @revision or not) in the Hugging Face cache or on the hub;
+    /// the built-in model when absent
     #[arg(short, long, env = "FOVEATE_MODEL", value_name = "MODEL")]
     pub(crate) model: Option<String>,
     /// Branch, tag or commit of a model in the cache; main when absent
