@@ -123,16 +123,40 @@ def read_held_out() -> tuple[list[dict], np.ndarray]:
     return records, pictures[[record["picture"] for record in records]]
 
 
+def write_captions(folder: Path, model: Path, count: int, tokens: int = 20) -> None:
+    """Draws pictures whose captions are long, with a questions.jsonl for `foveate bench --matrix --jsonl`.
+
+    The seed is used by nothing else.
+    """
+    rng = random.Random(HELD_OUT_SEED + 1)
+    text = Text(model / "tokenizer.json")
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    while len(lines) < count:
+        scene = random_scene(rng)
+        question, truth = FAMILIES["caption"](rng, scene)
+        if len(text.encode(truth)) >= tokens:
+            name = f"{len(lines)}.png"
+            Image.fromarray(draw_scenes(rng, [scene])[0]).save(folder / name)
+            lines.append(json.dumps({"image": name, "question": question, "answer": truth}))
+    (folder / "questions.jsonl").write_text("".join(f"{line}\n" for line in lines))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=HERE.parent / "models/foveate-nano")
     parser.add_argument("--output", type=Path, default=HERE / "results/heldout.json")
     parser.add_argument("--limit", type=int, help="questions per family, all if not given")
     parser.add_argument("--write-held-out", type=int, metavar="PER_FAMILY", help="draw the frozen set and stop")
+    parser.add_argument("--write-captions", type=Path, metavar="FOLDER", help="draw pictures with long captions and stop")
+    parser.add_argument("--count", type=int, default=100, help="pictures with long captions")
     options = parser.parse_args()
     torch.set_num_threads(2)
     if options.write_held_out:
         write_held_out(options.write_held_out)
+        return
+    if options.write_captions:
+        write_captions(options.write_captions, options.model, options.count)
         return
     model, text = load(options.model)
     records, images = read_held_out()
