@@ -119,6 +119,12 @@ fn template(model: &Model) -> Dimension {
     })
 }
 
+fn draft(model: &Model) -> Dimension {
+    let holed = Some(Arc::new(model.draft("word{slot:2}word")));
+    let all = [("none", None), ("text with a hole", holed)];
+    dimension("draft", all, |options, draft| options.draft = draft)
+}
+
 /// What is tried in every combination: everything at once would be too many.
 fn groups(model: &Model) -> [Vec<Dimension>; 2] {
     [
@@ -139,6 +145,7 @@ fn groups(model: &Model) -> [Vec<Dimension>; 2] {
             temperature(),
             blocks(),
             template(model),
+            draft(model),
         ],
     ]
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foveate_core::{
-    AnswerTemplate, DecoderShape, Denoiser, Engine, Error, NamedShape, Options, Progress,
-    PromptToken, SHAPES, VisionShape, VisualTokens,
+    AnswerTemplate, DecoderShape, Denoiser, Draft, Engine, Error, Holes, NamedShape, Options,
+    Progress, PromptToken, SHAPES, VisionShape, VisualTokens,
 };
 use foveate_kernels::{Cpu, Heads};
 
@@ -174,6 +174,12 @@ impl Model {
     pub(crate) fn template(&self, text: &str) -> AnswerTemplate {
         let (tokenizer, card) = (self.engine.tokenizer(), self.engine.card());
         AnswerTemplate::new(Some(text), &[], tokenizer, card).expect("a template")
+    }
+
+    /// A draft in this model's tokens.
+    pub(crate) fn draft(&self, text: &str) -> Draft {
+        let (tokenizer, card) = (self.engine.tokenizer(), self.engine.card());
+        Draft::new(text, Holes::Plain, tokenizer, card).expect("a draft")
     }
 
     /// Both questions under a combination.

@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use foveate_core::{
-    CacheMethod, CacheSettings, DEFAULT_SHIFT, Factor, Method, Options, Policy, PruneSettings,
-    Queries, Recorded, Remasking, Schedule,
+    CacheMethod, CacheSettings, DEFAULT_SHIFT, Draft, Factor, Method, ModelCard, Options, Policy,
+    PruneSettings, Queries, Recorded, Remasking, Schedule,
 };
 use serde_json::Value;
 
@@ -79,6 +79,7 @@ impl Manifest {
             "schedule",
             "schedule_kwargs",
             "prefix_lm",
+            "draft_tokens",
         ])?;
         let gen_length = self.count("max_new_tokens")?.unwrap_or(DEFAULT_LENGTH);
         let steps = self.count("steps")?.filter(|_| !self.pruning().is_null());
@@ -132,6 +133,20 @@ impl Manifest {
             stop: Vec::new(),
             ..Options::default()
         })
+    }
+
+    /// The tokens that the reference wrote at the beginning of the answer, masks for holes.
+    pub(crate) fn draft(&self, card: &ModelCard) -> Result<Option<Draft>> {
+        let Some(tokens) = self.arguments()["draft_tokens"].as_array() else {
+            return Ok(None);
+        };
+        let token = |token: &Value| -> Result<Option<u32>> {
+            let id = token.as_u64().and_then(|id| u32::try_from(id).ok());
+            let id = id.context("generate_args.draft_tokens: not a list of ids")?;
+            Ok((id != card.mask).then_some(id))
+        };
+        let tokens = tokens.iter().map(token).collect::<Result<Vec<_>>>()?;
+        Ok(Some(Draft::of(&tokens, card)?))
     }
 
     fn only(&self, known: &[&str]) -> Result<()> {

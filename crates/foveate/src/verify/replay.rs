@@ -1,9 +1,11 @@
 //! Replays one case through the engine, step by step.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail};
 use foveate_core::{
-    Checkpoint, Denoiser, Engine, Environment, Message, Progress, PromptToken, Request, Signal,
-    SpecialText, ThinkMode,
+    Checkpoint, Denoiser, Engine, Environment, Message, Options, Progress, PromptToken, Request,
+    Signal, SpecialText, ThinkMode,
 };
 
 use super::VerifyArgs;
@@ -69,7 +71,10 @@ fn encode(manifest: &Manifest, engine: &Engine, report: &mut Report) -> Result<R
         messages: vec![Message::user(manifest.question()?, images.len())],
         images,
         think: ThinkMode::default(),
-        options: manifest.options()?,
+        options: Options {
+            draft: manifest.draft(engine.card())?.map(Arc::new),
+            ..manifest.options()?
+        },
     })
 }
 
