@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use foveate_kernels::{Backend, KernelName, Memory};
+use foveate_kernels::{Backend, Format, KernelName, Memory};
 
 use crate::checkpoint::{Checkpoint, Environment};
 use crate::denoise::{Commit, Denoiser, Options, Outcome, PhaseTimes, Seen, Step};
@@ -54,15 +54,27 @@ pub enum Progress {
 pub type OnLayer<'a> = &'a mut dyn FnMut(usize, usize);
 
 impl Engine {
-    /// Loads a checkpoint onto `backend`; `progress` hears of layers done and in all.
+    /// Loads a checkpoint onto `backend` as it is stored; `progress` hears of layers done and in all.
     pub fn load<B: Backend>(
         checkpoint: &Checkpoint,
         environment: &Environment,
         backend: B,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self> {
+        Self::load_as(Format::Auto, checkpoint, environment, backend, progress)
+    }
+
+    /// The same with weights in `format`: 8 and 4 bits are for the linears of the decoder's layers, the
+    /// rest stays as it is stored.
+    pub fn load_as<B: Backend>(
+        format: Format,
+        checkpoint: &Checkpoint,
+        environment: &Environment,
+        backend: B,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self> {
         let family = models::open(checkpoint, environment)?;
-        let source = Source::Checkpoint(checkpoint);
+        let source = Source::checkpoint(checkpoint, format);
         let network = models::build(backend, &source, family.card(), progress)?;
         checkpoint.finish(models::ignored())?;
         Ok(Self {
@@ -78,8 +90,20 @@ impl Engine {
         backend: B,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self> {
+        Self::random_as(Format::Auto, shape, seed, backend, progress)
+    }
+
+    /// The same with weights in `format`.
+    pub fn random_as<B: Backend>(
+        format: Format,
+        shape: &NamedShape,
+        seed: u64,
+        backend: B,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self> {
+        let source = Source::random(seed, format);
         let family = Synthetic::new(shape)?;
-        let network = models::build(backend, &Source::Random(seed), family.card(), progress)?;
+        let network = models::build(backend, &source, family.card(), progress)?;
         Ok(Self {
             family: Box::new(family),
             network: Mutex::new(Box::new(network)),

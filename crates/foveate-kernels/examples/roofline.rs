@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use foveate_kernels::cpu::cycles::Counter;
 use foveate_kernels::{
-    Act, Ask, Backend, Cpu, Dtype, Heads, Into, Isa, Layout, Pick, Plan, Rank, Result, Rotation,
-    Span, Sum, TensorView,
+    Act, Ask, Backend, Cpu, Dtype, Format, Heads, Into, Isa, Layout, Pick, Plan, Rank, Result,
+    Rotation, Span, Sum, TensorView,
 };
 
 type Buf = <Cpu as Backend>::Buf;
@@ -131,16 +131,14 @@ fn weight(
     inputs: usize,
     outputs: usize,
     layout: Layout,
-    dtype: Dtype,
+    format: Format,
 ) -> Result<<Cpu as Backend>::Weight> {
-    let mut bytes = Vec::with_capacity(inputs * outputs * dtype.bytes());
-    for x in random(inputs * outputs) {
-        bytes.extend(&x.to_le_bytes()[4 - dtype.bytes()..]);
-    }
-    let view = TensorView::new(dtype, outputs, inputs, &bytes)?;
+    let numbers = random(inputs * outputs);
+    let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let view = TensorView::new(Dtype::F32, outputs, inputs, &bytes)?;
     match layout {
-        Layout::Gated => cpu.weight(&[view, view], &[], layout),
-        _ => cpu.weight(&[view], &[], layout),
+        Layout::Gated => cpu.weight(&[view, view], &[], layout, format),
+        _ => cpu.weight(&[view], &[], layout, format),
     }
 }
 
@@ -148,16 +146,26 @@ fn weight(
 fn cases(cpu: &mut Cpu, only: &str) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for rows in [1, 16, 64, 256, 1024] {
-        cases.extend(linear(cpu, only, rows, 4096, 4096, Act::None, Dtype::F32)?);
+        cases.extend(linear(cpu, only, rows, 4096, 4096, Act::None, Format::F32)?);
     }
-    for rows in [1, 64, 1024] {
-        cases.extend(linear(cpu, only, rows, 4096, 4096, Act::None, Dtype::Bf16)?);
+    for format in [Format::Bf16, Format::Q8, Format::Q4] {
+        for rows in [1, 64, 256, 1024] {
+            cases.extend(linear(cpu, only, rows, 4096, 4096, Act::None, format)?);
+        }
     }
     for rows in [64, 310, 857] {
-        cases.extend(linear(cpu, only, rows, 512, 512, Act::None, Dtype::F32)?);
-        cases.extend(linear(cpu, only, rows, 512, 1536, Act::None, Dtype::F32)?);
-        cases.extend(linear(cpu, only, rows, 512, 1536, Act::SwiGlu, Dtype::F32)?);
-        cases.extend(linear(cpu, only, rows, 1536, 512, Act::None, Dtype::F32)?);
+        cases.extend(linear(cpu, only, rows, 512, 512, Act::None, Format::F32)?);
+        cases.extend(linear(cpu, only, rows, 512, 1536, Act::None, Format::F32)?);
+        cases.extend(linear(
+            cpu,
+            only,
+            rows,
+            512,
+            1536,
+            Act::SwiGlu,
+            Format::F32,
+        )?);
+        cases.extend(linear(cpu, only, rows, 1536, 512, Act::None, Format::F32)?);
     }
     cases.extend(linear(
         cpu,
@@ -166,9 +174,9 @@ fn cases(cpu: &mut Cpu, only: &str) -> Result<Vec<Case>> {
         1152,
         4304,
         Act::GeluTanh,
-        Dtype::F32,
+        Format::F32,
     )?);
-    cases.extend(linear(cpu, only, 729, 4304, 1152, Act::None, Dtype::F32)?);
+    cases.extend(linear(cpu, only, 729, 4304, 1152, Act::None, Format::F32)?);
     cases.extend(head(cpu, only, 64, 512, 32_768)?);
     for (count, dim, queries, keys) in [
         (32, 128, 1024, 1024),
@@ -196,9 +204,9 @@ fn linear(
     inputs: usize,
     outputs: usize,
     act: Act,
-    dtype: Dtype,
+    format: Format,
 ) -> Result<Option<Case>> {
-    let name = format!("linear {rows}x{inputs}x{outputs} {act:?} {dtype:?}");
+    let name = format!("linear {rows}x{inputs}x{outputs} {act:?} {format:?}");
     if !name.contains(only) {
         return Ok(None);
     }
@@ -206,7 +214,7 @@ fn linear(
         Act::SwiGlu => (Layout::Gated, 2),
         _ => (Layout::Linear, 1),
     };
-    let w = weight(cpu, inputs, outputs, layout, dtype)?;
+    let w = weight(cpu, inputs, outputs, layout, format)?;
     let x = buffer(cpu, rows, inputs)?;
     let mut out = cpu.buf(rows, outputs)?;
     Ok(Some(Case {
@@ -227,7 +235,7 @@ fn head(
     if !name.contains(only) {
         return Ok(None);
     }
-    let w = weight(cpu, inputs, outputs, Layout::Linear, Dtype::F32)?;
+    let w = weight(cpu, inputs, outputs, Layout::Linear, Format::F32)?;
     let x = buffer(cpu, rows, inputs)?;
     Ok(Some(Case {
         name,

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::noise::Noise;
+use crate::quant::Format;
 use crate::tensor::TensorView;
 
 /// One device's arithmetic. Rows of activations are f32; weights are whatever [`Backend::weight`] made.
@@ -23,12 +24,14 @@ pub trait Backend: Send + 'static {
     /// Which kernel serves each operation on this machine.
     fn kernels(&self) -> Vec<KernelName>;
 
-    /// Packs `parts` (each `[outputs, inputs]`) and the optional biases, one per part.
+    /// Packs `parts` (each `[outputs, inputs]`) and the optional biases, one per part. A linear then
+    /// computes with the numbers that `format` leaves of them.
     fn weight(
         &self,
         parts: &[TensorView<'_>],
         biases: &[TensorView<'_>],
         layout: Layout,
+        format: Format,
     ) -> Result<Self::Weight>;
     /// A buffer of `rows` rows of `width` zeros.
     fn buf(&self, rows: usize, width: usize) -> Result<Self::Buf>;

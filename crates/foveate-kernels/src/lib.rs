@@ -13,6 +13,7 @@ mod backend;
 pub mod cpu;
 mod error;
 mod noise;
+pub mod quant;
 mod reference;
 mod tensor;
 
@@ -23,5 +24,6 @@ pub use backend::{
 pub use cpu::{Cpu, Isa};
 pub use error::{Error, Result};
 pub use noise::{Noise, uniform};
+pub use quant::Format;
 pub use reference::{Reference, erf};
 pub use tensor::{Dtype, TensorView};

@@ -1,8 +1,9 @@
 //! A matrix as it lies in a file: element type, shape and bytes.
 
 use crate::error::{Error, Result, same};
+use crate::quant::decode_row;
 
-/// How a stored element is encoded (little endian).
+/// How stored numbers are encoded (little endian).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
     /// 32-bit IEEE float.
@@ -11,16 +12,10 @@ pub enum Dtype {
     F16,
     /// The upper half of a 32-bit float.
     Bf16,
-}
-
-impl Dtype {
-    /// Bytes of one element.
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-        }
-    }
+    /// Blocks of 8-bit codes, see [`quant`](crate::quant).
+    Q8,
+    /// Blocks of 4-bit codes, see [`quant`](crate::quant).
+    Q4,
 }
 
 /// A row-major matrix `[rows, cols]` borrowed from a checkpoint; the bytes need no alignment.
@@ -35,16 +30,13 @@ pub struct TensorView<'a> {
 impl<'a> TensorView<'a> {
     /// Wraps `bytes` as `[rows, cols]`; fails if the length does not match.
     pub fn new(dtype: Dtype, rows: usize, cols: usize, bytes: &'a [u8]) -> Result<Self> {
-        let wanted = rows
-            .checked_mul(cols)
-            .and_then(|n| n.checked_mul(dtype.bytes()))
-            .ok_or_else(|| {
-                Error::shape(
-                    "tensor",
-                    "a size that fits memory",
-                    format!("[{rows}, {cols}]"),
-                )
-            })?;
+        let wanted = rows.checked_mul(dtype.row_bytes(cols)).ok_or_else(|| {
+            Error::shape(
+                "tensor",
+                "a size that fits memory",
+                format!("[{rows}, {cols}]"),
+            )
+        })?;
         same("bytes of a tensor", wanted, bytes.len())?;
         Ok(Self {
             dtype,
@@ -78,7 +70,7 @@ impl<'a> TensorView<'a> {
                 self.rows,
             ));
         }
-        let bytes = &self.bytes[..rows * self.cols * self.dtype.bytes()];
+        let bytes = &self.bytes[..rows * self.dtype.row_bytes(self.cols)];
         Ok(Self {
             rows,
             bytes,
@@ -88,15 +80,21 @@ impl<'a> TensorView<'a> {
 
     /// Row `row` widened to f32 into `out` (`cols` long).
     pub fn read_row(&self, row: usize, out: &mut [f32]) {
-        let width = self.cols * self.dtype.bytes();
-        let bytes = &self.bytes[row * width..(row + 1) * width];
-        widen(self.dtype, bytes, out);
+        widen(self.dtype, self.row_bytes(row), out);
+    }
+
+    /// Row `row` as it is stored.
+    pub fn row_bytes(&self, row: usize) -> &'a [u8] {
+        let width = self.dtype.row_bytes(self.cols);
+        &self.bytes[row * width..(row + 1) * width]
     }
 
     /// All elements widened to f32.
     pub fn to_f32(&self) -> Vec<f32> {
         let mut out = vec![0.0; self.rows * self.cols];
-        widen(self.dtype, self.bytes, &mut out);
+        for (row, out) in out.chunks_exact_mut(self.cols.max(1)).enumerate() {
+            self.read_row(row, out);
+        }
         out
     }
 }
@@ -118,5 +116,6 @@ fn widen(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
                 *o = half::bf16::from_le_bytes(*b).to_f32();
             }
         }
+        Dtype::Q8 | Dtype::Q4 => decode_row(dtype, bytes, out),
     }
 }

@@ -4,7 +4,8 @@ mod common;
 
 use common::{Attention, Linear, bits, close, every_isa, norm, random, rank, threads};
 use foveate_kernels::{
-    Act, Ask, Cpu, Heads, Isa, Layout, Noise, NormKind, Pick, Plan, Rank, Rotation, Span, Sum,
+    Act, Ask, Cpu, Format, Heads, Isa, Layout, Noise, NormKind, Pick, Plan, Rank, Rotation, Span,
+    Sum,
 };
 
 /// Instruction set, thread count: every backend that must agree bit for bit with the first of its kind.
@@ -33,7 +34,27 @@ fn linears() -> Vec<Linear> {
     gated.act = Act::SwiGlu;
     let mut gelu = Linear::new(40, &[700], 3).with_bias();
     gelu.act = Act::GeluErf;
-    vec![plain, gated, gelu]
+    let mut all = vec![plain, gated, gelu];
+    for (quantised, format) in [(0, Format::Q8), (0, Format::Q4), (1, Format::Q4)] {
+        let mut linear = all[quantised].clone();
+        linear.format = format;
+        all.push(linear);
+    }
+    all
+}
+
+#[test]
+fn a_quantised_linear_has_the_same_bits_with_every_instruction_set() {
+    for format in [Format::Q8, Format::Q4] {
+        let mut linear = Linear::new(530, &[100, 37], 1).with_bias();
+        linear.format = format;
+        let x = random(77 * linear.inputs, 3);
+        let mut want = None;
+        for mut cpu in every_isa(2) {
+            let got = bits(&linear.run(&mut cpu, &x));
+            assert!(*want.get_or_insert(got.clone()) == got, "{:?}", cpu.isa());
+        }
+    }
 }
 
 #[test]

@@ -4,30 +4,45 @@ mod common;
 
 use common::{Attention, Linear, close, every_isa, norm, random, rank, upload};
 use foveate_kernels::{
-    Act, Ask, Backend, Cpu, Dtype, Heads, Hidden, Into, Layout, Noise, NormKind, Pick, Plan, Rank,
+    Act, Ask, Backend, Cpu, Dtype, Format, Heads, Hidden, Into, Layout, Noise, NormKind, Pick, Plan, Rank,
     Reference, Rotation, RowMap, Span, Sum,
 };
 use proptest::prelude::*;
 
 const LIMIT: f32 = 1e-4;
+/// Inputs are rounded to 14 bits beside q4.
+const LIMIT_Q4: f32 = 4e-4;
+
+const DTYPES: [Dtype; 5] = [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Q8, Dtype::Q4];
+
+const FORMATS: [Format; 5] = [
+    Format::Auto,
+    Format::F32,
+    Format::Bf16,
+    Format::Q8,
+    Format::Q4,
+];
 
 fn check_linear(linear: &Linear, rows: usize) {
     let x = random(rows * linear.inputs, 3);
     let want = linear.run(&mut Reference::default(), &x);
     for mut cpu in every_isa(2) {
         let what = format!(
-            "{:?}, {rows} rows, {:?} {:?} {:?}",
+            "{:?}, {rows} rows, {:?} {:?} {:?} as {:?}",
             cpu.isa(),
             linear.parts,
             linear.act,
-            linear.dtype
+            linear.dtype,
+            linear.format
         );
-        close(&linear.run(&mut cpu, &x), &want, LIMIT, &what);
+        let quantised = linear.format == Format::Q4 || linear.dtype == Dtype::Q4;
+        let limit = if quantised { LIMIT_Q4 } else { LIMIT };
+        close(&linear.run(&mut cpu, &x), &want, limit, &what);
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
     fn a_linear_of_any_shape_equals_the_reference(
@@ -36,7 +51,8 @@ proptest! {
         parts in prop::collection::vec(1usize..=70, 1..=3),
         bias in any::<bool>(),
         add in any::<bool>(),
-        half in any::<bool>(),
+        dtype in prop::sample::select(DTYPES.to_vec()),
+        format in prop::sample::select(FORMATS.to_vec()),
         act in prop::sample::select(vec![Act::None, Act::GeluTanh, Act::GeluErf]),
     ) {
         let mut linear = Linear::new(inputs, &parts, 1);
@@ -45,7 +61,7 @@ proptest! {
         }
         linear.act = act;
         linear.into = if add { Into::Add } else { Into::Store };
-        linear.dtype = if half { Dtype::Bf16 } else { Dtype::F32 };
+        (linear.dtype, linear.format) = (dtype, format);
         check_linear(&linear, rows);
     }
 
@@ -55,7 +71,8 @@ proptest! {
         inputs in 1usize..=300,
         outputs in 1usize..=120,
         bias in any::<bool>(),
-        half in any::<bool>(),
+        dtype in prop::sample::select(DTYPES.to_vec()),
+        format in prop::sample::select(FORMATS.to_vec()),
     ) {
         let mut linear = Linear::new(inputs, &[outputs, outputs], 1);
         if bias {
@@ -63,7 +80,7 @@ proptest! {
         }
         linear.layout = Layout::Gated;
         linear.act = Act::SwiGlu;
-        linear.dtype = if half { Dtype::Bf16 } else { Dtype::F32 };
+        (linear.dtype, linear.format) = (dtype, format);
         check_linear(&linear, rows);
     }
 
@@ -97,9 +114,21 @@ proptest! {
 #[test]
 fn the_widths_of_real_models_equal_the_reference() {
     for (inputs, outputs, rows) in [(588, 72, 7), (1152, 130, 13), (4304, 48, 30)] {
-        let mut linear = Linear::new(inputs, &[outputs], 2).with_bias();
-        linear.act = Act::GeluTanh;
-        check_linear(&linear, rows);
+        for format in FORMATS {
+            let mut linear = Linear::new(inputs, &[outputs], 2).with_bias();
+            linear.act = Act::GeluTanh;
+            linear.format = format;
+            check_linear(&linear, rows);
+        }
+    }
+}
+
+#[test]
+fn a_quantised_head_of_an_odd_vocabulary_equals_the_reference() {
+    for format in [Format::Q8, Format::Q4] {
+        let mut linear = Linear::new(40, &[126_349], 2);
+        linear.format = format;
+        check_linear(&linear, 3);
     }
 }
 

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Linear, bits, download, random, request_errors, threads, upload};
 use foveate_kernels::{
-    Act, Ask, Backend, Cpu, Dtype, Error, Heads, Hidden, Into, Layout, Norm, NormKind, Pick, Plan,
+    Act, Ask, Backend, Cpu, Dtype, Error, Format, Heads, Hidden, Into, Layout, Norm, NormKind, Pick, Plan,
     Rank, Rotation, RowMap, Span, Sum, TensorView,
 };
 
@@ -87,14 +87,15 @@ fn weights_whose_parts_do_not_fit_are_errors() {
         TensorView::new(Dtype::F32, rows, cols, &bytes[..rows * cols * 4]).expect("a view")
     };
     request_errors(&[
-        b.weight(&[], &[], Layout::Linear).map(drop),
-        b.weight(&[view(2, 3), view(2, 4)], &[], Layout::Linear)
+        b.weight(&[], &[], Layout::Linear, Format::Auto).map(drop),
+        b.weight(&[view(2, 3), view(2, 4)], &[], Layout::Linear, Format::Auto)
             .map(drop),
-        b.weight(&[view(2, 3)], &[view(1, 3)], Layout::Linear)
+        b.weight(&[view(2, 3)], &[view(1, 3)], Layout::Linear, Format::Auto)
             .map(drop),
-        b.weight(&[view(2, 3), view(3, 3)], &[], Layout::Gated)
+        b.weight(&[view(2, 3), view(3, 3)], &[], Layout::Gated, Format::Auto)
             .map(drop),
-        b.weight(&[view(2, 3)], &[], Layout::Gated).map(drop),
+        b.weight(&[view(2, 3)], &[], Layout::Gated, Format::Auto)
+            .map(drop),
     ]);
 }
 
@@ -255,7 +256,14 @@ fn weights_are_counted_while_they_live() {
     linear.dtype = Dtype::Bf16;
     let half = linear.weight(&b);
     assert_eq!(b.memory().weights, 160 * 64 * 6);
-    drop((w, half));
+    // Two groups of 34 bytes an output, or one of 74.
+    linear.format = Format::Q8;
+    let q8 = linear.weight(&b);
+    assert_eq!(b.memory().weights, 160 * (64 * 6 + 2 * 34));
+    linear.format = Format::Q4;
+    let q4 = linear.weight(&b);
+    assert_eq!(b.memory().weights, 160 * (64 * 6 + 2 * 34 + 74));
+    drop((w, half, q8, q4));
     assert_eq!(b.memory().weights, 0);
 }
 
@@ -271,6 +279,7 @@ fn every_operation_names_its_kernel() {
             "least_alike",
             "norm",
             "linear",
+            "linear q8, q4",
             "attend",
             "rank"
         ]

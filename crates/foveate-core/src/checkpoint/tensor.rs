@@ -47,7 +47,7 @@ impl<'a> TensorRef<'a> {
 
     /// The stored bytes of some rows; empty for rows outside the tensor.
     pub fn row_bytes(&self, rows: Range<usize>) -> &'a [u8] {
-        let width = self.row_len().saturating_mul(self.dtype.bytes());
+        let width = self.dtype.row_bytes(self.row_len());
         let (start, end) = (
             rows.start.saturating_mul(width),
             rows.end.saturating_mul(width),
@@ -57,7 +57,7 @@ impl<'a> TensorRef<'a> {
 
     /// All numbers, widened exactly.
     pub fn to_f32(&self) -> Vec<f32> {
-        let mut wide = Vec::with_capacity(self.bytes.len() / self.dtype.bytes());
+        let mut wide = Vec::new();
         self.widen_rows(0..self.rows(), &mut wide);
         wide
     }
@@ -65,7 +65,8 @@ impl<'a> TensorRef<'a> {
     /// Appends some rows, widened exactly, so that a large tensor need not be copied at once.
     pub fn widen_rows(&self, rows: Range<usize>, into: &mut Vec<f32>) {
         let bytes = self.row_bytes(rows);
-        let view = TensorView::new(self.dtype, 1, bytes.len() / self.dtype.bytes(), bytes);
+        let rows = bytes.len() / self.dtype.row_bytes(self.row_len()).max(1);
+        let view = TensorView::new(self.dtype, rows, self.row_len(), bytes);
         into.extend(view.iter().flat_map(TensorView::to_f32));
     }
 }

@@ -5,7 +5,7 @@ use foveate_kernels::{
 };
 
 use super::store::{Holding, Loan, Return, Store, Visit, Widths};
-use super::{Source, read};
+use super::{Part, Source, read};
 use crate::error::{Error, Result};
 use crate::tap::{Signal, Tap};
 
@@ -110,7 +110,8 @@ impl<B: Backend> Decoder<B> {
         let head = {
             let stored = source.take(&format!("{}.weight", names.head), &[stored, hidden])?;
             let rows = stored.view()?.head(shape.vocabulary)?;
-            backend.weight(&[rows], &[], Layout::Linear)?
+            let format = source.format(Part::Vocabulary);
+            backend.weight(&[rows], &[], Layout::Linear, format)?
         };
         let mut layers = Vec::with_capacity(shape.layers);
         for i in 0..shape.layers {
@@ -121,7 +122,7 @@ impl<B: Backend> Decoder<B> {
             };
             let load = |backend: &B, names: &[&str], shape: [usize; 2], bias, layout| {
                 let names: Vec<String> = names.iter().map(|n| name(n)).collect();
-                source.linear(backend, &names, &shape, bias, layout)
+                source.linear(backend, &names, &shape, bias, layout, Part::Layers)
             };
             let stacked = Layout::Linear;
             let bias = names.qkv_bias;

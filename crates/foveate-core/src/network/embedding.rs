@@ -2,7 +2,7 @@
 
 use foveate_kernels::{Backend, Layout};
 
-use super::{Input, Source};
+use super::{Input, Part, Source};
 use crate::error::Result;
 
 /// The token embedding table.
@@ -22,8 +22,9 @@ impl<B: Backend> Embedding<B> {
     ) -> Result<Self> {
         let tensor = source.take(name, &[stored, hidden])?;
         let table = tensor.view()?.head(vocabulary)?;
+        let format = source.format(Part::Vocabulary);
         Ok(Self {
-            table: backend.weight(&[table], &[], Layout::Table)?,
+            table: backend.weight(&[table], &[], Layout::Table, format)?,
             hidden,
         })
     }

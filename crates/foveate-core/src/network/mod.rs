@@ -15,7 +15,7 @@ pub(crate) use embedding::Embedding;
 pub(crate) use store::{Holding, Loan, Outputs, Return, Visit};
 pub use vision::VisionShape;
 pub(crate) use vision::{Vision, VisionNames};
-pub(crate) use weights::Source;
+pub(crate) use weights::{Part, Source};
 
 use crate::error::{Error, Result};
 use crate::image::Views;

@@ -86,7 +86,7 @@ impl<B: Backend> Vision<B> {
         } = shape;
         let tower = names.tower;
         let linear = |backend: &B, names: &[String], shape: &[usize]| {
-            source.linear(backend, names, shape, true, Layout::Linear)
+            source.linear(backend, names, shape, true, Layout::Linear, Part::Vision)
         };
         let patch = [format!("{tower}.embeddings.patch_embedding")];
         let patch = linear(backend, &patch, &[hidden, 3, patch_size, patch_size])?;

@@ -2,17 +2,33 @@
 
 use std::borrow::Cow;
 
-use foveate_kernels::{Backend, Dtype, TensorView};
+use foveate_kernels::{Backend, Dtype, Format, Layout, TensorView};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 
-/// Where parameters come from.
-pub(crate) enum Source<'a> {
+/// Where parameters come from, and how they are stored while they are used.
+pub(crate) struct Source<'a> {
+    origin: Origin<'a>,
+    format: Format,
+}
+
+enum Origin<'a> {
     /// A model folder.
     Checkpoint(&'a Checkpoint),
     /// Seeded values of small variance, for speed measurements.
     Random(u64),
+}
+
+/// Which parameters, for their precision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Linears of the decoder's layers.
+    Layers,
+    /// Embedding and head.
+    Vocabulary,
+    /// Tower and projector.
+    Vision,
 }
 
 /// A tensor with its shape folded to `[rows, cols]`.
@@ -35,7 +51,28 @@ impl Tensor<'_> {
     }
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    /// The tensors of a model folder.
+    pub(crate) fn checkpoint(checkpoint: &'a Checkpoint, format: Format) -> Self {
+        let origin = Origin::Checkpoint(checkpoint);
+        Self { origin, format }
+    }
+
+    /// Random numbers.
+    pub(crate) fn random(seed: u64, format: Format) -> Self {
+        let origin = Origin::Random(seed);
+        Self { origin, format }
+    }
+
+    /// How a part is stored: 8 and 4 bits are for the decoder's layers, where nearly all weights are; the
+    /// rest then stays as it is.
+    pub(crate) fn format(&self, part: Part) -> Format {
+        match self.format {
+            Format::Q8 | Format::Q4 if part != Part::Layers => Format::Auto,
+            format => format,
+        }
+    }
+
     /// Takes tensor `name`, whose stored shape must be `shape`; the first axis becomes the rows.
     pub(crate) fn take(&self, name: &str, shape: &[usize]) -> Result<Tensor<'_>> {
         let (rows, cols) = match shape {
@@ -43,8 +80,8 @@ impl Source<'_> {
             [n] => (1, *n),
             [rows, rest @ ..] => (*rows, rest.iter().product()),
         };
-        match self {
-            Self::Checkpoint(checkpoint) => {
+        match &self.origin {
+            Origin::Checkpoint(checkpoint) => {
                 let tensor = checkpoint.take(name, shape)?;
                 Ok(Tensor {
                     dtype: tensor.dtype,
@@ -53,7 +90,7 @@ impl Source<'_> {
                     bytes: Cow::Borrowed(tensor.bytes),
                 })
             }
-            Self::Random(seed) => {
+            Origin::Random(seed) => {
                 let bytes = random(*seed, name, rows * cols, cols);
                 Ok(Tensor {
                     dtype: Dtype::F32,
@@ -83,7 +120,8 @@ impl Source<'_> {
         names: &[String],
         shape: &[usize],
         bias: bool,
-        layout: foveate_kernels::Layout,
+        layout: Layout,
+        part: Part,
     ) -> Result<B::Weight> {
         let weight = |n: &String| self.take(&format!("{n}.weight"), shape);
         let parts = names.iter().map(weight).collect::<Result<Vec<_>>>()?;
@@ -98,7 +136,7 @@ impl Source<'_> {
             .iter()
             .map(Tensor::view)
             .collect::<Result<Vec<_>>>()?;
-        Ok(backend.weight(&parts, &biases, layout)?)
+        Ok(backend.weight(&parts, &biases, layout, self.format(part))?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Kernels for x86-64 with AVX-512F: sixteen lanes are one register.
+//! Kernels for x86-64 with AVX-512F and BW, with and without VNNI: sixteen lanes are one register.
 
 #[allow(
     clippy::wildcard_imports,
@@ -9,29 +9,38 @@ use std::arch::x86_64::*;
 use super::isa::{Kernel, Simd};
 use super::lines::LANES;
 
-/// Proof that the machine has AVX-512F; made only by [`run`].
+/// Proof that the machine has AVX-512F and BW, and VNNI if so marked; made only by [`run`] and
+/// [`run_vnni`].
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Avx512(());
+pub(super) struct Avx512<const VNNI: bool>(());
 
-/// Runs `kernel` compiled with AVX-512F.
+/// Runs `kernel` compiled with AVX-512F and BW.
 #[inline(never)]
-#[target_feature(enable = "avx512f,avx2,fma")]
+#[target_feature(enable = "avx512f,avx512bw,avx2,fma")]
 pub(super) fn run<K: Kernel>(kernel: K) -> K::Out {
-    kernel.run(Avx512(()))
+    kernel.run(Avx512::<false>(()))
+}
+
+/// Runs `kernel` compiled with AVX-512F, BW and VNNI.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2,fma")]
+pub(super) fn run_vnni<K: Kernel>(kernel: K) -> K::Out {
+    kernel.run(Avx512::<true>(()))
 }
 
 /// Applies intrinsics.
 macro_rules! with {
     ($e:expr) => {
-        // SAFETY: an `Avx512` exists only inside `run`, where the features are enabled.
+        // SAFETY: an `Avx512` exists only inside functions that enable its features.
         unsafe { $e }
     };
 }
 
-impl Simd for Avx512 {
+impl<const VNNI: bool> Simd for Avx512<VNNI> {
     const ROWS: usize = 12;
     const PANELS: usize = 2;
     type V = __m512;
+    type I = __m512i;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
@@ -106,6 +115,54 @@ impl Simd for Avx512 {
             let n = _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(127));
             _mm512_castsi512_ps(_mm512_slli_epi32::<23>(n))
         })
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, x: i32) -> Self::I {
+        with!(_mm512_set1_epi32(x))
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, from: &[f32; LANES]) -> Self::I {
+        with!(_mm512_loadu_si512(from.as_ptr().cast()))
+    }
+
+    #[inline(always)]
+    fn store_pairs(self, x: Self::I, to: &mut [f32; LANES]) {
+        with!(_mm512_storeu_si512(to.as_mut_ptr().cast(), x));
+    }
+
+    #[inline(always)]
+    fn widen_pairs(self, from: &[u8; 2 * LANES]) -> Self::I {
+        with!(_mm512_cvtepi8_epi16(_mm256_loadu_si256(
+            from.as_ptr().cast()
+        )))
+    }
+
+    #[inline(always)]
+    fn look_up(self, codes: &[u8; LANES], levels: &[i8; 16]) -> Self::I {
+        with!(_mm512_cvtepi8_epi16(super::avx2::levels_of_codes(
+            codes, levels
+        )))
+    }
+
+    #[inline(always)]
+    fn mul_pairs(self, a: Self::I, b: Self::I) -> Self::I {
+        with!(_mm512_mullo_epi16(a, b))
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        if VNNI {
+            with!(_mm512_dpwssd_epi32(sum, a, b))
+        } else {
+            with!(_mm512_add_epi32(sum, _mm512_madd_epi16(a, b)))
+        }
+    }
+
+    #[inline(always)]
+    fn to_floats(self, x: Self::I) -> Self::V {
+        with!(_mm512_cvtepi32_ps(x))
     }
 
     #[inline(always)]

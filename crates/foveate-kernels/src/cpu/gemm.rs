@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::groups::Expand;
+use super::integer::{GroupTile, Round};
 use super::isa::{Chosen, Kernel, Simd};
 use super::lines::{LANES, Line};
 use super::micro::{Ahead, Tile};
@@ -11,9 +13,12 @@ use super::team::Queue;
 use super::transpose::transpose;
 use super::workshop::{Desk, Workshop};
 use crate::error::Result;
+use crate::quant::Q8_GROUP;
 
-/// Depth of a slice of panels that stays in the first cache: 16 KiB a panel.
+/// Depth of a slice of panels that stays in the first cache: 16 KiB a panel of floats.
 const DEPTH: usize = 256;
+/// Most groups of a slice.
+const SLICE_GROUPS: usize = DEPTH / Q8_GROUP;
 /// Rows of a block: its slice of inputs is 120 KiB.
 const BLOCK_ROWS: usize = 120;
 /// Tiles of panels of a group. A block's sums are 184 KiB for AVX2 and 368 KiB for AVX-512, whose
@@ -105,6 +110,22 @@ impl Product<'_> {
         Ok(())
     }
 
+    /// Inputs of a packed row: whole groups where there are groups.
+    fn depth(&self) -> usize {
+        match self.panels {
+            Panels::Groups(groups) => groups.count * groups.group,
+            _ => self.inputs,
+        }
+    }
+
+    /// Floats that `depth` inputs of a packed row take: one each, or pairs and a scale for each group.
+    fn width(&self, depth: usize) -> usize {
+        match self.panels {
+            Panels::Groups(groups) => depth / 2 + depth / groups.group,
+            _ => depth,
+        }
+    }
+
     fn pass(
         &self,
         shop: &mut Workshop,
@@ -113,7 +134,7 @@ impl Product<'_> {
     ) -> Result<()> {
         let cut = Cut::new(self, rows, shop.isa, shop.team.size());
         let mut inputs = std::mem::take(&mut shop.shared.inputs);
-        let packed = inputs.floats(cut.rows.len() * self.inputs)?;
+        let packed = inputs.floats(cut.rows.len() * self.width(self.depth()))?;
         shop.prepare(|desk| {
             desk.sums.lines(cut.block_rows * cut.group)?;
             desk.wide.lines(DEPTH * cut.tile_panels).map(|_| ())
@@ -124,7 +145,13 @@ impl Product<'_> {
         {
             let share = Share::new(&mut *packed);
             let work = |thread| {
-                packing.drain(|tile| self.pack(&cut, tile, &share));
+                packing.drain(|tile| match self.panels {
+                    Panels::Groups(groups) => {
+                        let desk = &mut shop.desk(thread);
+                        self.round(shop.isa, &cut, groups.group, tile, desk, &share);
+                    }
+                    _ => self.pack(&cut, tile, &share),
+                });
                 packing.wait();
                 // SAFETY: all packing is done, so from here on everybody only reads.
                 let packed = unsafe { share.all() };
@@ -157,6 +184,43 @@ impl Product<'_> {
         }
     }
 
+    /// Rounds and packs one tile of rows: for each slice of the depth, pairs `[depth / 2][tile rows]` and
+    /// scales `[groups][tile rows]`.
+    fn round(
+        &self,
+        isa: Chosen,
+        cut: &Cut,
+        group: usize,
+        tile: usize,
+        desk: &mut Desk,
+        packed: &Share<'_, f32>,
+    ) {
+        let first = tile * cut.tile_rows;
+        let rows = cut.tile_rows.min(cut.rows.len() - first);
+        for k in (0..self.depth()).step_by(DEPTH) {
+            let depth = DEPTH.min(self.depth() - k);
+            let (pairs, groups) = (depth / 2, depth / group);
+            let room = desk
+                .wide
+                .floats(rows * (pairs + groups))
+                .expect("the desk was prepared for a slice of weights");
+            for (r, room) in room.chunks_exact_mut(pairs + groups).enumerate() {
+                let row = &self.x[(cut.rows.start + first + r) * self.inputs..][..self.inputs];
+                let (pairs, scales) = room.split_at_mut(pairs);
+                isa.run(Round {
+                    x: &row[k..(k + depth).min(self.inputs)],
+                    group,
+                    pairs,
+                    scales,
+                });
+            }
+            let at = self.width(k) * cut.rows.len() + first * self.width(depth);
+            // SAFETY: every tile has its own part of every slice.
+            let out = unsafe { packed.part(at..at + rows * self.width(depth)) };
+            transpose(room, pairs + groups, rows, pairs + groups, out, rows);
+        }
+    }
+
     fn multiply(
         &self,
         isa: Chosen,
@@ -178,17 +242,38 @@ impl Product<'_> {
             .lines(DEPTH * cut.tile_panels)
             .expect("the desk was prepared for a slice");
 
-        for k in (0..self.inputs).step_by(DEPTH) {
-            let depth = DEPTH.min(self.inputs - k);
-            let slice = &packed[k * cut.rows.len()..][..depth * cut.rows.len()];
+        for k in (0..self.depth()).step_by(DEPTH) {
+            let depth = DEPTH.min(self.depth() - k);
+            let width = self.width(depth);
+            let slice = &packed[self.width(k) * cut.rows.len()..][..width * cut.rows.len()];
             for p in panels.clone().step_by(cut.tile_panels) {
                 let count = cut.tile_panels.min(panels.end - p);
                 let (b, b_panel) = self.slice(isa, p..p + count, k..k + depth, wide);
                 let next = self.next(&panels, p + count, k, depth);
                 for r in (0..rows).step_by(cut.tile_rows) {
                     let height = cut.tile_rows.min(rows - r);
-                    let a = &slice[(first + r) * depth..][..height * depth];
+                    let a = &slice[(first + r) * width..][..height * width];
                     let c = &mut sums[(p - panels.start) * rows + r..];
+                    let ahead = next.part(r / cut.tile_rows, rows.div_ceil(cut.tile_rows));
+                    if let Panels::Groups(groups) = self.panels {
+                        let tile = GroupTile {
+                            groups: depth / groups.group,
+                            pairs: groups.group / 2,
+                            a: a.as_ptr(),
+                            a_scales: a[height * depth / 2..].as_ptr(),
+                            a_step: height,
+                            b: b.as_ptr(),
+                            b_scales: b[DEPTH / 2..].as_ptr(),
+                            b_panel,
+                            c: c.as_mut_ptr(),
+                            c_panel: rows,
+                            resume: k > 0,
+                            ahead,
+                        };
+                        // SAFETY: as below, with the scales behind the pairs in both.
+                        unsafe { tile.compute(isa, height, count) };
+                        continue;
+                    }
                     let tile = Tile {
                         depth,
                         a: a.as_ptr(),
@@ -199,7 +284,7 @@ impl Product<'_> {
                         c_row: 1,
                         c_panel: rows,
                         resume: k > 0,
-                        ahead: next.part(r / cut.tile_rows, rows.div_ceil(cut.tile_rows)),
+                        ahead,
                     };
                     // SAFETY: `a` is the packed tile, `b` reaches `depth` lines of the last panel,
                     // and `c` is this thread's own, with `rows` lines a panel.
@@ -218,7 +303,7 @@ impl Product<'_> {
     fn next(&self, panels: &Range<usize>, p: usize, k: usize, depth: usize) -> Ahead {
         let (p, k) = if p < panels.end {
             (p, k)
-        } else if k + depth < self.inputs {
+        } else if k + depth < self.depth() {
             (panels.start, k + depth)
         } else {
             (p, 0)
@@ -229,7 +314,16 @@ impl Product<'_> {
         let (start, line) = match self.panels {
             Panels::F32(lines) => (lines[p * self.inputs + k..].as_ptr().cast(), 64),
             Panels::Bf16(halves) => (halves[p * self.inputs + k..].as_ptr().cast(), 32),
-            Panels::Table(_) | Panels::TableBf16(_) => return Ahead::NOTHING,
+            Panels::Groups(groups) => {
+                let (start, bytes) = groups.place(p * groups.count + k / groups.group);
+                let count = (DEPTH / groups.group).min(groups.count - k / groups.group);
+                return Ahead {
+                    start,
+                    panel: groups.count * bytes,
+                    lines: (count * bytes).div_ceil(64),
+                };
+            }
+            _ => return Ahead::NOTHING,
         };
         Ahead {
             start,
@@ -238,7 +332,8 @@ impl Product<'_> {
         }
     }
 
-    /// Lines `depth` of the panels, as f32, and how far apart the panels are.
+    /// Lines `depth` of the panels, as f32, and how far apart the panels are; of quantised ones, lines of
+    /// pairs and, after those of a whole slice, lines of scales.
     fn slice<'s>(
         &'s self,
         isa: Chosen,
@@ -259,7 +354,20 @@ impl Product<'_> {
                 }
                 (wide, DEPTH)
             }
-            Panels::Table(_) | Panels::TableBf16(_) => unreachable!("a table has no panels"),
+            Panels::Groups(groups) => {
+                let stride = DEPTH / 2 + SLICE_GROUPS;
+                for (panel, wide) in panels.zip(wide.chunks_exact_mut(stride)) {
+                    let (pairs, scales) = wide.split_at_mut(DEPTH / 2);
+                    isa.run(Expand {
+                        groups,
+                        first: panel * groups.count + depth.start / groups.group,
+                        pairs: &mut pairs[..depth.len() / 2],
+                        scales: &mut scales[..depth.len() / groups.group],
+                    });
+                }
+                (wide, stride)
+            }
+            _ => unreachable!("a table has no panels"),
         }
     }
 }

@@ -10,17 +10,17 @@ pub enum Isa {
     Portable,
     /// x86-64 with AVX2 and FMA.
     Avx2,
-    /// x86-64 with AVX-512F; the same bits as [`Isa::Avx2`].
+    /// x86-64 with AVX-512F and BW; the same bits as [`Isa::Avx2`].
     Avx512,
+    /// The same with VNNI, which multiplies and adds pairs of 16-bit integers at once.
+    Avx512Vnni,
 }
 
 impl Isa {
     /// The instruction sets of this machine, best last.
     pub fn available() -> Vec<Self> {
-        [Self::Portable, Self::Avx2, Self::Avx512]
-            .into_iter()
-            .filter(|isa| isa.detected())
-            .collect()
+        let all = [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Vnni];
+        all.into_iter().filter(|isa| isa.detected()).collect()
     }
 
     fn detected(self) -> bool {
@@ -29,9 +29,15 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => Self::Avx2.detected() && is_x86_feature_detected!("avx512f"),
+            Self::Avx512 => {
+                Self::Avx2.detected()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => Self::Avx512.detected() && is_x86_feature_detected!("avx512vnni"),
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx2 | Self::Avx512 => false,
+            Self::Avx2 | Self::Avx512 | Self::Avx512Vnni => false,
         }
     }
 }
@@ -70,6 +76,9 @@ impl Chosen {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a `Chosen` exists only where the features were detected.
             Isa::Avx512 => unsafe { super::avx512::run(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Chosen` exists only where the features were detected.
+            Isa::Avx512Vnni => unsafe { super::avx512::run_vnni(kernel) },
             _ => super::portable::run(kernel),
         }
     }
@@ -84,7 +93,8 @@ impl Chosen {
         let name = match self.0 {
             Isa::Portable => "portable",
             Isa::Avx2 => "avx2+fma",
-            Isa::Avx512 => "avx512f",
+            Isa::Avx512 => "avx512bw",
+            Isa::Avx512Vnni => "avx512vnni",
         };
         let (rows, panels) = self.tile();
         format!("{name} {rows}x{}", panels * LANES)
@@ -123,6 +133,8 @@ pub(super) trait Simd: Copy {
     const PANELS: usize;
     /// Sixteen floats in registers.
     type V: Copy;
+    /// Sixteen 32-bit integers in registers, or as many pairs of 16-bit ones.
+    type I: Copy;
 
     /// The same number in every lane.
     fn splat(self, x: f32) -> Self::V;
@@ -150,6 +162,24 @@ pub(super) trait Simd: Copy {
     fn where_greater(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
     /// `2ⁿ`, where `n` is the integer in the lowest bits of `x`'s mantissa, in `-126..=127`.
     fn two_to_low_bits(self, x: Self::V) -> Self::V;
+
+    /// The same integer, or pair, in every lane.
+    fn splat_pair(self, x: i32) -> Self::I;
+    /// Sixteen pairs from memory.
+    fn load_pairs(self, from: &[f32; LANES]) -> Self::I;
+    /// Sixteen pairs to memory.
+    fn store_pairs(self, x: Self::I, to: &mut [f32; LANES]);
+    /// Thirty-two bytes with signs as sixteen pairs.
+    fn widen_pairs(self, from: &[u8; 2 * LANES]) -> Self::I;
+    /// Sixteen bytes of two 4-bit codes each, looked up in `levels`: pairs of the low one's level and the
+    /// high one's.
+    fn look_up(self, codes: &[u8; LANES], levels: &[i8; 16]) -> Self::I;
+    /// Products of 16-bit integers, cut to 16 bits.
+    fn mul_pairs(self, a: Self::I, b: Self::I) -> Self::I;
+    /// `sum + a₀ · b₀ + a₁ · b₁` of the pairs of every lane. Exact: sums must fit 32 bits.
+    fn dot_pairs(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I;
+    /// Sixteen integers as the nearest floats.
+    fn to_floats(self, x: Self::I) -> Self::V;
 
     /// Zeros.
     #[inline(always)]

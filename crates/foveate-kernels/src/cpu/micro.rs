@@ -53,7 +53,7 @@ impl Ahead {
     }
 
     #[inline(always)]
-    fn fetch(&self, panels: usize, line: usize) {
+    pub(super) fn fetch(&self, panels: usize, line: usize) {
         for panel in 0..panels {
             let at = self.start.wrapping_add(panel * self.panel + line * 64);
             #[cfg(target_arch = "x86_64")]

@@ -14,6 +14,8 @@ pub mod cycles;
 mod exp;
 mod finish;
 mod gemm;
+mod groups;
+mod integer;
 mod isa;
 mod lines;
 mod micro;
@@ -45,6 +47,7 @@ use crate::backend::{
     Act, Backend, Guess, Heads, Into, KernelName, Layout, Memory, Norm, Plan, Rank, RowMap,
 };
 use crate::error::{Error, Result, same};
+use crate::quant::Format;
 use crate::reference::{lowest, similarity};
 use crate::tensor::TensorView;
 use finish::Finish;
@@ -55,7 +58,7 @@ use share::Share;
 use workshop::Workshop;
 
 /// Vector kernels on all cores. Weights of a bfloat16 checkpoint stay bfloat16; activations and
-/// arithmetic are f32.
+/// arithmetic are f32, except that a quantised weight is multiplied in 16-bit integers.
 #[derive(Debug)]
 pub struct Cpu {
     shop: Workshop,
@@ -128,6 +131,12 @@ impl Backend for Cpu {
                 format!("{tile}, packed f32 or bf16 panels, {threads} threads"),
             ),
             (
+                "linear q8, q4",
+                format!(
+                    "{tile}, exact 16-bit dot products in groups of 32, 128; {threads} threads"
+                ),
+            ),
+            (
                 "attend",
                 format!("{tile}, blocks of queries, exact softmax, {threads} threads"),
             ),
@@ -145,8 +154,10 @@ impl Backend for Cpu {
         parts: &[TensorView<'_>],
         biases: &[TensorView<'_>],
         layout: Layout,
+        format: Format,
     ) -> Result<Packed> {
-        Packed::new(parts, biases, layout, &self.shop.team, &self.weights)
+        let team = &self.shop.team;
+        Packed::new(parts, biases, layout, format, team, &self.weights)
     }
 
     fn buf(&self, rows: usize, width: usize) -> Result<Rows> {

@@ -4,11 +4,13 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use super::groups::Groups;
 use super::lines::{Held, LANES, Line, reserve};
 use super::share::Share;
 use super::team::Team;
 use crate::backend::Layout;
 use crate::error::{Error, Result, same};
+use crate::quant::{Format, decode_row, encode_row};
 use crate::tensor::{Dtype, TensorView};
 
 /// Sixteen bfloat16 numbers, as stored.
@@ -40,6 +42,10 @@ pub(super) enum Panels {
     Table(Vec<f32>),
     /// Row-major bfloat16.
     TableBf16(Vec<u16>),
+    /// Quantised panels.
+    Groups(Groups),
+    /// Row-major blocks.
+    TableBlocks(Dtype, Vec<u8>),
 }
 
 impl Packed {
@@ -47,17 +53,19 @@ impl Packed {
         parts: &[TensorView<'_>],
         biases: &[TensorView<'_>],
         layout: Layout,
+        format: Format,
         team: &Team,
         total: &Arc<AtomicUsize>,
     ) -> Result<Self> {
         let rows = Rows::new(parts, layout)?;
         let bias = rows.bias(biases)?;
-        let half = !parts.is_empty() && parts.iter().all(|p| p.dtype() == Dtype::Bf16);
-        let panels = match (layout, half) {
-            (Layout::Table, false) => Panels::Table(rows.table(|x| x)?),
-            (Layout::Table, true) => Panels::TableBf16(rows.table(narrow)?),
-            (_, false) => Panels::F32(rows.pack(team, Line)?),
-            (_, true) => Panels::Bf16(rows.pack(team, |x| Half(x.map(narrow)))?),
+        let panels = match (layout, format.of(parts)) {
+            (Layout::Table, Dtype::F32 | Dtype::F16) => Panels::Table(rows.table(|x| x)?),
+            (Layout::Table, Dtype::Bf16) => Panels::TableBf16(rows.table(narrow)?),
+            (Layout::Table, dtype) => Panels::TableBlocks(dtype, rows.blocks(dtype)?),
+            (_, Dtype::F32 | Dtype::F16) => Panels::F32(rows.pack(team, Line)?),
+            (_, Dtype::Bf16) => Panels::Bf16(rows.pack(team, |x| Half(x.map(narrow)))?),
+            (_, dtype) => Panels::Groups(Groups::new(&rows, dtype, team)?),
         };
         let bytes = panels.bytes() + bias.len() * size_of::<Line>();
         Ok(Self {
@@ -96,7 +104,14 @@ impl Packed {
                     }
                 })
                 .is_some(),
-            Panels::F32(_) | Panels::Bf16(_) => false,
+            Panels::TableBlocks(dtype, blocks) => {
+                let width = dtype.row_bytes(self.inputs);
+                blocks
+                    .get(id * width..(id + 1) * width)
+                    .map(|row| decode_row(*dtype, row, out))
+                    .is_some()
+            }
+            Panels::F32(_) | Panels::Bf16(_) | Panels::Groups(_) => false,
         }
     }
 }
@@ -108,13 +123,15 @@ impl Panels {
             Self::Bf16(lines) => size_of_val(&lines[..]),
             Self::Table(rows) => size_of_val(&rows[..]),
             Self::TableBf16(rows) => size_of_val(&rows[..]),
+            Self::Groups(groups) => groups.bytes(),
+            Self::TableBlocks(_, blocks) => blocks.len(),
         }
     }
 }
 
-/// The upper half of a float that came from a bfloat16.
+/// The nearest bfloat16.
 fn narrow(x: f32) -> u16 {
-    (x.to_bits() >> 16) as u16
+    half::bf16::from_f32(x).to_bits()
 }
 
 /// A bfloat16 as a float.
@@ -124,11 +141,11 @@ pub(super) fn widen(x: u16) -> f32 {
 }
 
 /// The rows of all parts, found by panel.
-struct Rows<'a, 'b> {
+pub(super) struct Rows<'a, 'b> {
     parts: &'a [TensorView<'b>],
     layout: Layout,
     outputs: usize,
-    inputs: usize,
+    pub(super) inputs: usize,
 }
 
 impl<'a, 'b> Rows<'a, 'b> {
@@ -154,13 +171,13 @@ impl<'a, 'b> Rows<'a, 'b> {
         })
     }
 
-    fn panel_count(&self) -> usize {
+    pub(super) fn panel_count(&self) -> usize {
         let panels = self.outputs.div_ceil(LANES);
         panels * if self.layout == Layout::Gated { 2 } else { 1 }
     }
 
     /// Lane `lane` of panel `panel` as a row of the parts put one after another.
-    fn source(&self, panel: usize, lane: usize) -> Option<usize> {
+    pub(super) fn source(&self, panel: usize, lane: usize) -> Option<usize> {
         if self.layout == Layout::Gated {
             let row = panel / 2 * LANES + lane;
             (row < self.outputs).then_some(panel % 2 * self.outputs + row)
@@ -170,13 +187,36 @@ impl<'a, 'b> Rows<'a, 'b> {
         }
     }
 
-    fn read(&self, mut row: usize, out: &mut [f32]) {
+    /// The part that holds row `row` of all parts, and which of its rows that is.
+    fn find(&self, mut row: usize) -> (&'a TensorView<'b>, usize) {
         for part in self.parts {
             if row < part.rows() {
-                return part.read_row(row, out);
+                return (part, row);
             }
             row -= part.rows();
         }
+        unreachable!("a row beyond all parts")
+    }
+
+    fn read(&self, row: usize, out: &mut [f32]) {
+        let (part, row) = self.find(row);
+        part.read_row(row, out);
+    }
+
+    /// A row as `dtype`, as it lies in its file or else made in `room`.
+    pub(super) fn stored<'r>(&self, row: usize, dtype: Dtype, room: &'r mut Vec<u8>) -> &'r [u8]
+    where
+        'b: 'r,
+    {
+        let (part, row) = self.find(row);
+        if part.dtype() == dtype {
+            return part.row_bytes(row);
+        }
+        let mut numbers = vec![0.0; self.inputs];
+        part.read_row(row, &mut numbers);
+        room.clear();
+        encode_row(dtype, &numbers, room);
+        room
     }
 
     fn bias(&self, biases: &[TensorView<'_>]) -> Result<Vec<Line>> {
@@ -201,6 +241,17 @@ impl<'a, 'b> Rows<'a, 'b> {
         for r in 0..self.outputs {
             self.read(r, &mut row);
             out.extend(row.iter().map(|x| convert(*x)));
+        }
+        Ok(out)
+    }
+
+    fn blocks(&self, dtype: Dtype) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        let bytes = self.outputs * dtype.row_bytes(self.inputs);
+        reserve(&mut out, bytes, "an embedding table")?;
+        let mut room = Vec::new();
+        for r in 0..self.outputs {
+            out.extend(self.stored(r, dtype, &mut room));
         }
         Ok(out)
     }

@@ -20,6 +20,7 @@ impl Simd for Portable {
     const ROWS: usize = 4;
     const PANELS: usize = 1;
     type V = [f32; LANES];
+    type I = [i32; LANES];
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
@@ -87,6 +88,59 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn splat_pair(self, x: i32) -> Self::I {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, from: &[f32; LANES]) -> Self::I {
+        from.map(|x| x.to_bits() as i32)
+    }
+
+    #[inline(always)]
+    fn store_pairs(self, x: Self::I, to: &mut [f32; LANES]) {
+        *to = x.map(|x| f32::from_bits(x as u32));
+    }
+
+    #[inline(always)]
+    fn widen_pairs(self, from: &[u8; 2 * LANES]) -> Self::I {
+        from_fn(|i| {
+            pair(
+                i16::from(from[2 * i] as i8),
+                i16::from(from[2 * i + 1] as i8),
+            )
+        })
+    }
+
+    #[inline(always)]
+    fn look_up(self, codes: &[u8; LANES], levels: &[i8; 16]) -> Self::I {
+        let level = |code: u8| i16::from(levels[usize::from(code)]);
+        codes.map(|code| pair(level(code & 15), level(code >> 4)))
+    }
+
+    #[inline(always)]
+    fn mul_pairs(self, a: Self::I, b: Self::I) -> Self::I {
+        from_fn(|i| {
+            let (a, b) = (parts(a[i]), parts(b[i]));
+            pair(a.0.wrapping_mul(b.0), a.1.wrapping_mul(b.1))
+        })
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        from_fn(|i| {
+            let (a, b) = (parts(a[i]), parts(b[i]));
+            let first = i32::from(a.0) * i32::from(b.0);
+            sum[i] + (first + i32::from(a.1) * i32::from(b.1))
+        })
+    }
+
+    #[inline(always)]
+    fn to_floats(self, x: Self::I) -> Self::V {
+        x.map(|x| x as f32)
+    }
+
+    #[inline(always)]
     fn sum(self, x: Self::V) -> f32 {
         let mut lanes = x;
         for half in [8, 4, 2, 1] {
@@ -96,4 +150,15 @@ impl Simd for Portable {
         }
         lanes[0]
     }
+}
+
+/// Two 16-bit integers in one lane, the first in the low half.
+#[inline(always)]
+fn pair(first: i16, second: i16) -> i32 {
+    i32::from(first as u16) | i32::from(second) << 16
+}
+
+#[inline(always)]
+fn parts(pair: i32) -> (i16, i16) {
+    (pair as i16, (pair >> 16) as i16)
 }

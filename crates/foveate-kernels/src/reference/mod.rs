@@ -11,7 +11,8 @@ use crate::backend::{
     RowMap,
 };
 use crate::error::{Error, Result, same};
-use crate::tensor::TensorView;
+use crate::quant::{Format, encode_row};
+use crate::tensor::{Dtype, TensorView};
 pub use math::erf;
 use math::{dot, gelu_erf, gelu_tanh, guess, normalise, report, rotate, softmax};
 pub(crate) use math::{frequency, lowest, similarity};
@@ -88,12 +89,24 @@ impl Backend for Reference {
         parts: &[TensorView<'_>],
         biases: &[TensorView<'_>],
         layout: Layout,
+        format: Format,
     ) -> Result<Matrix> {
         let inputs = parts.first().map_or(0, TensorView::cols);
+        let dtype = format.of(parts);
         let mut data = Vec::new();
         for part in parts {
             same("inputs of a fused weight", inputs, part.cols())?;
-            data.extend(part.to_f32());
+            if dtype == Dtype::F32 || dtype == part.dtype() {
+                data.extend(part.to_f32());
+                continue;
+            }
+            let mut row = vec![0.0; inputs];
+            for r in 0..part.rows() {
+                part.read_row(r, &mut row);
+                let mut stored = Vec::new();
+                encode_row(dtype, &row, &mut stored);
+                data.extend(TensorView::new(dtype, 1, inputs, &stored)?.to_f32());
+            }
         }
         let bias: Vec<f32> = biases.iter().flat_map(TensorView::to_f32).collect();
         let outputs = data.len().checked_div(inputs).unwrap_or(0);

@@ -3,8 +3,9 @@
 
 use std::num::NonZeroUsize;
 
+use foveate_kernels::quant::encode_row;
 use foveate_kernels::{
-    Act, Backend, Cpu, Dtype, Guess, Heads, Into, Isa, Layout, Norm, NormKind, Plan, Rank,
+    Act, Backend, Cpu, Dtype, Format, Guess, Heads, Into, Isa, Layout, Norm, NormKind, Plan, Rank,
     TensorView,
 };
 
@@ -35,12 +36,6 @@ pub(crate) fn every_isa(n: usize) -> Vec<Cpu> {
 
 pub(crate) fn bytes(x: &[f32]) -> Vec<u8> {
     x.iter().flat_map(|x| x.to_le_bytes()).collect()
-}
-
-pub(crate) fn bytes_bf16(x: &[f32]) -> Vec<u8> {
-    x.iter()
-        .flat_map(|x| ((x.to_bits() >> 16) as u16).to_le_bytes())
-        .collect()
 }
 
 pub(crate) fn bits(x: &[f32]) -> Vec<u32> {
@@ -91,6 +86,7 @@ pub(crate) struct Linear {
     pub(crate) act: Act,
     pub(crate) into: Into,
     pub(crate) dtype: Dtype,
+    pub(crate) format: Format,
 }
 
 impl Linear {
@@ -109,6 +105,7 @@ impl Linear {
             act: Act::None,
             into: Into::Store,
             dtype: Dtype::F32,
+            format: Format::Auto,
         }
     }
 
@@ -125,14 +122,14 @@ impl Linear {
     }
 
     pub(crate) fn weight<B: Backend>(&self, b: &B) -> B::Weight {
-        let stored = match self.dtype {
-            Dtype::Bf16 => bytes_bf16(&self.weights),
-            _ => bytes(&self.weights),
-        };
+        let mut stored = Vec::new();
+        for row in self.weights.chunks_exact(self.inputs) {
+            encode_row(self.dtype, row, &mut stored);
+        }
         let bias = bytes(&self.biases);
         let (mut parts, mut biases, mut first) = (Vec::new(), Vec::new(), 0);
         for &rows in &self.parts {
-            let at = |row: usize| row * self.inputs * self.dtype.bytes();
+            let at = |row: usize| row * self.dtype.row_bytes(self.inputs);
             let part = &stored[at(first)..at(first + rows)];
             parts.push(TensorView::new(self.dtype, rows, self.inputs, part).expect("a part"));
             if !bias.is_empty() {
@@ -141,7 +138,8 @@ impl Linear {
             }
             first += rows;
         }
-        b.weight(&parts, &biases, self.layout).expect("a weight")
+        b.weight(&parts, &biases, self.layout, self.format)
+            .expect("a weight")
     }
 
     /// The linear of `x`, added to `x`-independent numbers when it adds.
