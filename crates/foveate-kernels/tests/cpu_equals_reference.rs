@@ -4,8 +4,8 @@ mod common;
 
 use common::{Attention, Linear, close, every_isa, norm, random, rank, upload};
 use foveate_kernels::{
-    Act, Ask, Backend, Cpu, Dtype, Format, Heads, Hidden, Into, Layout, Noise, NormKind, Pick, Plan, Rank,
-    Reference, Rotation, RowMap, Span, Sum,
+    Act, Ask, Backend, Cpu, Dtype, Format, Heads, Hidden, Into, Layout, Noise, NormKind, Pick,
+    Plan, Rank, Reference, Rotation, RowMap, Span, Sum,
 };
 use proptest::prelude::*;
 

@@ -4,8 +4,8 @@ mod common;
 
 use common::{Linear, bits, download, random, request_errors, threads, upload};
 use foveate_kernels::{
-    Act, Ask, Backend, Cpu, Dtype, Error, Format, Heads, Hidden, Into, Layout, Norm, NormKind, Pick, Plan,
-    Rank, Rotation, RowMap, Span, Sum, TensorView,
+    Act, Ask, Backend, Cpu, Dtype, Error, Format, Heads, Hidden, Into, Layout, Norm, NormKind,
+    Pick, Plan, Rank, Rotation, RowMap, Span, Sum, TensorView,
 };
 
 fn cpu() -> Cpu {

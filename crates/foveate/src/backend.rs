@@ -6,6 +6,8 @@ use anyhow::Result;
 use foveate_core::{Checkpoint, Engine, Environment, NamedShape};
 use foveate_kernels::{Cpu, Reference};
 
+use crate::args::MachineArgs;
+
 /// Which arithmetic to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum BackendName {
@@ -19,15 +21,19 @@ pub(crate) enum BackendName {
 pub(crate) fn load(
     checkpoint: &Checkpoint,
     environment: &Environment,
-    backend: BackendName,
-    threads: Option<NonZeroUsize>,
+    machine: MachineArgs,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Engine> {
-    Ok(match backend {
+    let format = machine.dtype.into();
+    Ok(match machine.backend {
         BackendName::Reference => {
-            Engine::load(checkpoint, environment, Reference::default(), progress)?
+            let reference = Reference::default();
+            Engine::load_as(format, checkpoint, environment, reference, progress)?
         }
-        BackendName::Cpu => Engine::load(checkpoint, environment, cpu(threads)?, progress)?,
+        BackendName::Cpu => {
+            let cpu = cpu(machine.threads)?;
+            Engine::load_as(format, checkpoint, environment, cpu, progress)?
+        }
     })
 }
 
@@ -35,13 +41,17 @@ pub(crate) fn load(
 pub(crate) fn random(
     shape: &NamedShape,
     seed: u64,
-    backend: BackendName,
-    threads: Option<NonZeroUsize>,
+    machine: MachineArgs,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Engine> {
-    Ok(match backend {
-        BackendName::Reference => Engine::random(shape, seed, Reference::default(), progress)?,
-        BackendName::Cpu => Engine::random(shape, seed, cpu(threads)?, progress)?,
+    let format = machine.dtype.into();
+    Ok(match machine.backend {
+        BackendName::Reference => {
+            Engine::random_as(format, shape, seed, Reference::default(), progress)?
+        }
+        BackendName::Cpu => {
+            Engine::random_as(format, shape, seed, cpu(machine.threads)?, progress)?
+        }
     })
 }
 

@@ -166,13 +166,11 @@ impl<'a> Source<'a> {
 
 /// Reads the weights onto the chosen backend, with a progress bar.
 pub(crate) fn weights(model: &Model, args: &ModelArgs) -> Result<Engine> {
-    let machine = &args.machine;
     let bar = progress::layers("loading");
     let engine = backend::load(
         &model.checkpoint,
         &model.environment,
-        machine.backend,
-        machine.threads,
+        args.machine,
         &mut |done, of| progress::set(&bar, done, of),
     )
     .with_context(|| format!("loading {}", model.name));

@@ -8,6 +8,8 @@ use foveate_core::{CacheSettings, Moment, Options, PruneSettings, Pruning, Sched
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::args::Storage;
+
 /// The object that `run --json` prints.
 #[derive(Serialize)]
 pub(crate) struct Report {
@@ -30,6 +32,8 @@ pub(crate) struct Report {
     pub(crate) peak_bytes: Option<u64>,
     pub(crate) model: String,
     pub(crate) backend: String,
+    /// As given to `--dtype`.
+    pub(crate) dtype: Storage,
     pub(crate) options: Value,
 }
 

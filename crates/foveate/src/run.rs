@@ -14,7 +14,7 @@ use foveate_core::{
 use serde_json::json;
 
 use crate::answer::{Answered, Watcher, answer};
-use crate::args::{DEFAULT_KEEP, GenerationArgs, ImageArgs, ModelArgs, PruneArgs};
+use crate::args::{DEFAULT_KEEP, GenerationArgs, ImageArgs, ModelArgs, PruneArgs, Storage};
 use crate::exit::{self, usage};
 use crate::preset::{self, Origins, Preset};
 use crate::report::{self, Report, Timings, VisualTokenCounts, milliseconds, to_milliseconds};
@@ -127,6 +127,7 @@ pub(crate) fn main(args: &RunArgs, origins: &Origins) -> Result<ExitCode> {
             },
             model: model.name.clone(),
             backend: engine.kernels().0.into(),
+            dtype: args.model.machine.dtype,
             ..account(&answered, text, &options, layers)?
         };
         exit::print(&format!("{}\n", serde_json::to_string(&report)?))?;
@@ -233,6 +234,7 @@ fn account(
         peak_bytes: report::peak_bytes(),
         model: String::new(),
         backend: String::new(),
+        dtype: Storage::Auto,
         options: report::options(options, layers)?,
     })
 }

@@ -133,6 +133,7 @@ fn json_is_one_object_with_the_documented_keys() {
             "peak_bytes",
             "model",
             "backend",
+            "dtype",
             "options",
         ]
     );
@@ -273,7 +274,10 @@ fn flags_that_cannot_be_are_usage_errors() {
         ),
         (&["--temperature", "inf"], "temperature"),
         (&["--gen-length", "17000"], "the model reads 16384"),
-        (&["--dtype", "q4"], "use auto"),
+        (
+            &["--dtype", "q5"],
+            "[possible values: auto, f32, bf16, q8, q4]",
+        ),
         (&["--overlay", "out.png"], "add --image"),
     ];
     for (flags, reason) in cases {

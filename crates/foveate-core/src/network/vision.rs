@@ -3,7 +3,7 @@
 use foveate_kernels::{Act, Backend, Heads, Into, Layout, Norm, NormKind, Plan, RowMap, Span};
 
 use super::weights::upload;
-use super::{Source, read};
+use super::{Part, Source, read};
 use crate::error::Result;
 use crate::image::Views;
 use crate::tap::{Signal, Tap};

@@ -10,6 +10,8 @@ use clap::{Args, ValueEnum};
 use foveate_core::image::Orientation;
 use foveate_core::{Method, Moment, Positions, PruneSettings, Queries};
 
+use foveate_kernels::Format;
+
 use crate::backend::BackendName;
 pub(crate) use generation::GenerationArgs;
 
@@ -41,8 +43,8 @@ pub(crate) struct MachineArgs {
     /// Which arithmetic to use
     #[arg(long, env = "FOVEATE_BACKEND", default_value = "cpu")]
     pub(crate) backend: BackendName,
-    /// Storage of the weights; `auto`, the only one so far, keeps them as the checkpoint has them
-    #[arg(long, env = "FOVEATE_DTYPE", default_value = "auto", value_parser = parse_storage)]
+    /// Storage of the weights while they are used
+    #[arg(long, env = "FOVEATE_DTYPE", default_value = "auto")]
     pub(crate) dtype: Storage,
     /// Worker threads; one per core when absent
     #[arg(long, env = "FOVEATE_THREADS", value_name = "N")]
@@ -50,20 +52,30 @@ pub(crate) struct MachineArgs {
 }
 
 /// How weights are stored while they are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Storage {
-    /// bfloat16 stays bfloat16, anything else becomes f32. Arithmetic is f32 either way.
+    /// As the model's folder has them; 16-bit floats become f32
     Auto,
+    /// 32-bit floats
+    F32,
+    /// bfloat16, half the memory
+    Bf16,
+    /// 8 bits for the decoder's layers; the rest as in the folder
+    Q8,
+    /// 4 bits for the decoder's layers; the rest as in the folder
+    Q4,
 }
 
-fn parse_storage(text: &str) -> Result<Storage, String> {
-    match text {
-        "auto" => Ok(Storage::Auto),
-        "f32" | "bf16" | "f16" | "q8" | "q4" => Err(format!(
-            "{text} is not built yet; use auto, which keeps the checkpoint's own"
-        )),
-        _ => Err("expected auto".into()),
+impl From<Storage> for Format {
+    fn from(storage: Storage) -> Self {
+        match storage {
+            Storage::Auto => Self::Auto,
+            Storage::F32 => Self::F32,
+            Storage::Bf16 => Self::Bf16,
+            Storage::Q8 => Self::Q8,
+            Storage::Q4 => Self::Q4,
+        }
     }
 }
 
@@ -227,11 +239,5 @@ mod tests {
         for text in ["", "step", "step=", "step=-1", "layer=x", "Decoder"] {
             assert!(parse_moment(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn storage_that_does_not_exist_is_refused_by_name() {
-        assert_eq!(parse_storage("auto"), Ok(Storage::Auto));
-        assert!(parse_storage("q4").is_err_and(|reason| reason.contains("use auto")));
     }
 }

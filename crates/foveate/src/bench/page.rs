@@ -197,6 +197,7 @@ impl Page<'_> {
             "rounds": self.rounds,
             "vision_ms": subject.vision_ms,
             "backend": backend,
+            "dtype": subject.dtype,
             "kernels": kernels.iter().map(kernel).collect::<Vec<_>>(),
             "weight_bytes": memory.weights,
             "buffer_bytes": memory.buffers,

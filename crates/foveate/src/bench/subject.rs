@@ -11,7 +11,7 @@ use foveate_core::{
 };
 use foveate_kernels::uniform;
 
-use crate::args::{ImageArgs, MachineArgs, ModelArgs};
+use crate::args::{ImageArgs, MachineArgs, ModelArgs, Storage};
 use crate::exit::usage;
 use crate::{backend, load, pictures, progress};
 
@@ -118,6 +118,8 @@ pub(crate) struct Subject {
     pub(crate) images: Vec<Arc<VisualTokens>>,
     /// Options before the flags.
     pub(crate) defaults: Options,
+    /// How the weights are stored.
+    pub(crate) dtype: Storage,
     /// Milliseconds in the vision tower, if there is one to run.
     pub(crate) vision_ms: Option<f64>,
 }
@@ -158,6 +160,7 @@ impl Subject {
                 stop: Vec::new(),
                 ..engine.default_options()
             },
+            dtype: model.machine.dtype,
             engine,
             images,
             vision_ms,
@@ -166,13 +169,9 @@ impl Subject {
 
     fn of_shape(shape: &NamedShape, machine: MachineArgs) -> Result<Self> {
         let bar = progress::layers("drawing weights");
-        let engine = backend::random(
-            shape,
-            0,
-            machine.backend,
-            machine.threads,
-            &mut |done, of| progress::set(&bar, done, of),
-        );
+        let engine = backend::random(shape, 0, machine, &mut |done, of| {
+            progress::set(&bar, done, of);
+        });
         bar.finish_and_clear();
         let engine = engine?;
         // The mask is the last id.
@@ -186,6 +185,7 @@ impl Subject {
         Ok(Self {
             name: format!("{} (random weights)", shape.name),
             defaults: engine.default_options(),
+            dtype: machine.dtype,
             engine,
             prompt,
             images: vec![Arc::new(visual)],

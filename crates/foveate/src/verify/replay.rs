@@ -13,6 +13,7 @@ use super::check::{Report, tolerance};
 use super::manifest::Manifest;
 use super::preprocess;
 use super::record::Record;
+use crate::args::{MachineArgs, Storage};
 
 /// The id that stands for an image in stored prompts.
 const IMAGE_SLOT: i64 = -200;
@@ -23,8 +24,11 @@ pub(crate) fn verify(manifest: &Manifest, args: &VerifyArgs, report: &mut Report
     let engine = crate::backend::load(
         &checkpoint,
         &Environment::default(),
-        args.backend,
-        args.threads,
+        MachineArgs {
+            backend: args.backend,
+            dtype: Storage::Auto,
+            threads: args.threads,
+        },
         &mut |_, _| {},
     )?;
     let request = encode(manifest, &engine, report)?;
