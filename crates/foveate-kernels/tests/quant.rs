@@ -10,7 +10,7 @@ use foveate_kernels::{Dtype, Format, Reference, TensorView};
 fn gaussian(count: usize, seed: u64) -> Vec<f32> {
     let (radius, angle) = (random(count, seed), random(count, seed + 1));
     let draw = |(u, v): (f32, f32)| {
-        let u = f64::from((u + 1.0) / 2.0).max(1e-9);
+        let u = f64::from(f32::midpoint(u, 1.0)).max(1e-9);
         ((-2.0 * u.ln()).sqrt() * (std::f64::consts::PI * f64::from(v)).cos()) as f32
     };
     radius.into_iter().zip(angle).map(draw).collect()

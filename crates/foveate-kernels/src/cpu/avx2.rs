@@ -139,44 +139,53 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn load_pairs(self, from: &[f32; LANES]) -> Self::I {
-        let from = from.as_ptr().cast::<__m256i>();
         // SAFETY: as above, and sixteen pairs can be read.
-        unsafe { [_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))] }
+        unsafe {
+            [
+                _mm256_loadu_si256(from.as_ptr().cast()),
+                _mm256_loadu_si256(from[8..].as_ptr().cast()),
+            ]
+        }
     }
 
     #[inline(always)]
     fn store_pairs(self, x: Self::I, to: &mut [f32; LANES]) {
-        let to = to.as_mut_ptr().cast::<__m256i>();
         // SAFETY: as above, and sixteen pairs can be written.
         unsafe {
-            _mm256_storeu_si256(to, x[0]);
-            _mm256_storeu_si256(to.add(1), x[1]);
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), x[0]);
+            _mm256_storeu_si256(to[8..].as_mut_ptr().cast(), x[1]);
         }
     }
 
     #[inline(always)]
     fn widen_pairs(self, from: &[u8; 2 * LANES]) -> Self::I {
-        let from = from.as_ptr().cast::<__m128i>();
         // SAFETY: as above, and thirty-two bytes can be read.
         unsafe {
             [
-                _mm256_cvtepi8_epi16(_mm_loadu_si128(from)),
-                _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(1))),
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(from.as_ptr().cast())),
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(from[16..].as_ptr().cast())),
             ]
         }
     }
 
     #[inline(always)]
-    fn look_up(self, codes: &[u8; LANES], levels: &[i8; 16]) -> Self::I {
-        // SAFETY: as above, and sixteen bytes can be read from either.
-        let bytes = unsafe { levels_of_codes(codes, levels) };
-        // SAFETY: an `Avx2` exists only inside `run`, where the features are enabled.
-        unsafe {
-            [
-                _mm256_cvtepi8_epi16(_mm256_castsi256_si128(bytes)),
-                _mm256_cvtepi8_epi16(_mm256_extracti128_si256::<1>(bytes)),
-            ]
-        }
+    fn look_up(self, codes: &[[u8; LANES]; 2], levels: &[i8; 16]) -> [Self::I; 2] {
+        let line = |codes: &[u8; LANES]| {
+            // SAFETY: as above, and sixteen bytes can be read from either.
+            unsafe {
+                let levels = _mm_loadu_si128(levels.as_ptr().cast());
+                // Low and high halves of every byte, each in a byte of its own.
+                let wide = _mm256_cvtepu8_epi16(_mm_loadu_si128(codes.as_ptr().cast()));
+                let both = _mm256_or_si256(wide, _mm256_slli_epi16::<4>(wide));
+                let index = _mm256_and_si256(both, _mm256_set1_epi8(15));
+                let bytes = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(levels), index);
+                [
+                    _mm256_cvtepi8_epi16(_mm256_castsi256_si128(bytes)),
+                    _mm256_cvtepi8_epi16(_mm256_extracti128_si256::<1>(bytes)),
+                ]
+            }
+        };
+        [line(&codes[0]), line(&codes[1])]
     }
 
     #[inline(always)]
@@ -209,21 +218,4 @@ pub(super) fn sum_of_eight(x: __m256) -> f32 {
     let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
     let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
     _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)))
-}
-
-/// Levels of sixteen bytes of two codes each, in the order of low code, high code.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn levels_of_codes(codes: &[u8; LANES], levels: &[i8; 16]) -> __m256i {
-    // SAFETY: sixteen bytes can be read from either.
-    let (codes, levels) = unsafe {
-        (
-            _mm_loadu_si128(codes.as_ptr().cast()),
-            _mm_loadu_si128(levels.as_ptr().cast()),
-        )
-    };
-    let wide = _mm256_cvtepu8_epi16(codes);
-    let both = _mm256_or_si256(wide, _mm256_slli_epi16::<4>(wide));
-    let index = _mm256_and_si256(both, _mm256_set1_epi8(15));
-    _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(levels), index)
 }

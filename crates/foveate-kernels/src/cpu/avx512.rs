@@ -140,10 +140,19 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
 
     #[inline(always)]
-    fn look_up(self, codes: &[u8; LANES], levels: &[i8; 16]) -> Self::I {
-        with!(_mm512_cvtepi8_epi16(super::avx2::levels_of_codes(
-            codes, levels
-        )))
+    fn look_up(self, codes: &[[u8; LANES]; 2], levels: &[i8; 16]) -> [Self::I; 2] {
+        with!({
+            let levels = _mm512_broadcast_i32x4(_mm_loadu_si128(levels.as_ptr().cast()));
+            // Low and high halves of every byte, each in a byte of its own.
+            let wide = _mm512_cvtepu8_epi16(_mm256_loadu_si256(codes.as_ptr().cast()));
+            let both = _mm512_or_si512(wide, _mm512_slli_epi16::<4>(wide));
+            let index = _mm512_and_si512(both, _mm512_set1_epi8(15));
+            let bytes = _mm512_shuffle_epi8(levels, index);
+            [
+                _mm512_cvtepi8_epi16(_mm512_castsi512_si256(bytes)),
+                _mm512_cvtepi8_epi16(_mm512_extracti64x4_epi64::<1>(bytes)),
+            ]
+        })
     }
 
     #[inline(always)]

@@ -191,9 +191,11 @@ impl Kernel for Expand<'_> {
                     let codes = block.pairs.as_chunks::<RUN>().0;
                     for ((run, codes), factors) in runs.zip(codes).zip(&block.factors) {
                         let factors = s.widen_pairs(factors);
-                        for (line, codes) in run.iter_mut().zip(codes) {
-                            let levels = s.look_up(codes, &LEVELS);
-                            s.store_pairs(s.mul_pairs(levels, factors), line);
+                        let twos = run.as_chunks_mut::<2>().0.iter_mut();
+                        for ([a, b], codes) in twos.zip(codes.as_chunks::<2>().0) {
+                            let [first, second] = s.look_up(codes, &LEVELS);
+                            s.store_pairs(s.mul_pairs(first, factors), a);
+                            s.store_pairs(s.mul_pairs(second, factors), b);
                         }
                     }
                 }

@@ -171,9 +171,9 @@ pub(super) trait Simd: Copy {
     fn store_pairs(self, x: Self::I, to: &mut [f32; LANES]);
     /// Thirty-two bytes with signs as sixteen pairs.
     fn widen_pairs(self, from: &[u8; 2 * LANES]) -> Self::I;
-    /// Sixteen bytes of two 4-bit codes each, looked up in `levels`: pairs of the low one's level and the
-    /// high one's.
-    fn look_up(self, codes: &[u8; LANES], levels: &[i8; 16]) -> Self::I;
+    /// Two lines of sixteen bytes of two 4-bit codes each, looked up in `levels`: pairs of the low one's
+    /// level and the high one's.
+    fn look_up(self, codes: &[[u8; LANES]; 2], levels: &[i8; 16]) -> [Self::I; 2];
     /// Products of 16-bit integers, cut to 16 bits.
     fn mul_pairs(self, a: Self::I, b: Self::I) -> Self::I;
     /// `sum + a₀ · b₀ + a₁ · b₁` of the pairs of every lane. Exact: sums must fit 32 bits.

@@ -113,9 +113,9 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn look_up(self, codes: &[u8; LANES], levels: &[i8; 16]) -> Self::I {
+    fn look_up(self, codes: &[[u8; LANES]; 2], levels: &[i8; 16]) -> [Self::I; 2] {
         let level = |code: u8| i16::from(levels[usize::from(code)]);
-        codes.map(|code| pair(level(code & 15), level(code >> 4)))
+        codes.map(|line| line.map(|code| pair(level(code & 15), level(code >> 4))))
     }
 
     #[inline(always)]
