@@ -18,6 +18,7 @@ mod sequence;
 mod tap;
 mod template;
 mod tokenizer;
+mod tokenizer_parts;
 mod visual;
 
 pub use cache::{

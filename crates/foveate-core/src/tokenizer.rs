@@ -10,6 +10,7 @@ use tokenizers::AddedToken;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::tokenizer_parts::tokenizer_json;
 
 /// A model's tokenizer and the names in its `tokenizer_config.json`.
 pub struct Tokenizer {
@@ -62,10 +63,11 @@ enum Piece<'a> {
 }
 
 impl Tokenizer {
-    /// Opens `tokenizer.json` and, where there is one, `tokenizer_config.json`.
+    /// Opens `tokenizer.json`, or `vocab.json` and `merges.txt`, and, where there is one,
+    /// `tokenizer_config.json`.
     pub fn open(checkpoint: &Checkpoint) -> Result<Self> {
         let config = checkpoint.read("tokenizer_config.json")?;
-        let json = checkpoint.require("tokenizer.json")?;
+        let json = tokenizer_json(checkpoint, config.as_deref())?;
         Self::from_bytes(&json, config.as_deref(), &checkpoint.path())
     }
 

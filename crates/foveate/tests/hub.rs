@@ -241,6 +241,37 @@ fn a_model_is_downloaded_once_with_exactly_its_files() {
 }
 
 #[test]
+fn a_tokenizer_in_parts_is_downloaded_in_parts() {
+    let server = Server::new();
+    let whole = server.shelf(|shelf| shelf.files.remove("org/tiny/tokenizer.json"));
+    let missing = server.inspect().output().expect("it starts");
+    assert!(stderr(&missing).contains("neither tokenizer.json nor vocab.json"));
+    let whole: serde_json::Value =
+        serde_json::from_slice(&whole.expect("golden data")).expect("JSON");
+    let pairs = whole["model"]["merges"].as_array().expect("a list");
+    let pair = |pair: &serde_json::Value| {
+        let side = |i: usize| pair[i].as_str().expect("a text").to_owned();
+        format!("{} {}\n", side(0), side(1))
+    };
+    let merges: String = pairs.iter().map(pair).collect();
+    server.shelf(|shelf| {
+        let vocabulary = whole["model"]["vocab"].to_string();
+        shelf
+            .files
+            .insert("org/tiny/vocab.json".into(), vocabulary.into_bytes());
+        shelf
+            .files
+            .insert("org/tiny/merges.txt".into(), merges.into_bytes());
+    });
+    let report = object(&mut server.inspect());
+    assert_eq!(report["family"], "llada-v");
+    object(&mut server.inspect());
+    server.bodies();
+    object(&mut server.inspect());
+    assert_eq!(server.bodies(), [""; 0], "all of it is in the cache");
+}
+
+#[test]
 fn an_interrupted_download_continues_where_it_stopped() {
     let server = Server::new();
     server.shelf(|shelf| shelf.broken = Some(("model.safetensors", 1000)));

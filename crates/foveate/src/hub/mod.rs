@@ -19,11 +19,13 @@ const ENDPOINT: &str = "https://huggingface.co";
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// Beside the weights and their index.
-const REQUIRED: [&str; 2] = [CONFIG, "tokenizer.json"];
-const OPTIONAL: [&str; 3] = [
+const TOKENIZER: &str = "tokenizer.json";
+/// What some models have in place of it.
+const TOKENIZER_PARTS: [&str; 2] = ["vocab.json", "merges.txt"];
+const OPTIONAL: [&str; 4] = [
     "generation_config.json",
     "tokenizer_config.json",
+    "added_tokens.json",
     "chat_template.jinja",
 ];
 
@@ -69,8 +71,12 @@ impl Hub {
         let commit = found.commit.clone();
         let store = Store::new(&self.cache, repository, &commit)?;
         let config = store.fetch(&self.client, &found)?;
-        for name in REQUIRED.into_iter().filter(|name| *name != CONFIG) {
-            store.fetch(&self.client, &self.require(repository, &commit, name)?)?;
+        if self.fetch_if_any(&store, repository, TOKENIZER)?.is_none() {
+            for name in TOKENIZER_PARTS {
+                if self.fetch_if_any(&store, repository, name)?.is_none() {
+                    bail!("{repository} has neither {TOKENIZER} nor {name}");
+                }
+            }
         }
         for name in OPTIONAL {
             self.fetch_if_any(&store, repository, name)?;
@@ -126,7 +132,8 @@ pub(crate) fn is_complete(snapshot: &Path) -> bool {
         let named = shards(&snapshot.join(INDEX));
         has(WEIGHTS) || named.is_ok_and(|shards| shards.iter().all(|name| has(name)))
     };
-    REQUIRED.into_iter().all(has) && weights()
+    let tokenizer = has(TOKENIZER) || TOKENIZER_PARTS.into_iter().all(has);
+    has(CONFIG) && tokenizer && weights()
 }
 
 /// Where a model's own repository may keep the config of its vision tower.
