@@ -21,11 +21,13 @@ fn parts(listed: bool) -> tempfile::TempDir {
         serde_json::from_slice(&fs::read(whole().join(name)).unwrap()).unwrap()
     };
     let tokenizer = read("tokenizer.json");
-    let mut merges = String::from("#version: 0.2\n");
-    for pair in tokenizer["model"]["merges"].as_array().unwrap() {
-        let side = |i: usize| pair[i].as_str().unwrap();
-        merges += &format!("{} {}\n", side(0), side(1));
-    }
+    let pairs = tokenizer["model"]["merges"].as_array().unwrap();
+    let side = |pair: &Value, i: usize| pair[i].as_str().unwrap().to_owned();
+    let lines = pairs
+        .iter()
+        .map(|pair| format!("{} {}", side(pair, 0), side(pair, 1)));
+    let merges = std::iter::once("#version: 0.2".to_owned()).chain(lines);
+    let merges = merges.collect::<Vec<_>>().join("\n");
     fs::write(at("vocab.json"), tokenizer["model"]["vocab"].to_string()).unwrap();
     fs::write(at("merges.txt"), merges).unwrap();
     let mut config = read("tokenizer_config.json");
