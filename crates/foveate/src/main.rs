@@ -7,10 +7,12 @@ mod bench;
 mod caching;
 mod chart;
 mod completions;
+mod eval;
 mod exit;
 #[cfg(feature = "hub")]
 mod hub;
 mod inspect;
+mod jsonl;
 mod load;
 mod overlay;
 mod pictures;
@@ -18,6 +20,7 @@ mod preset;
 mod progress;
 mod report;
 mod run;
+mod sweep;
 mod table;
 mod template;
 mod verify;
@@ -45,6 +48,7 @@ enum Command {
     Run(Box<run::RunArgs>),
     Inspect(inspect::InspectArgs),
     Bench(Box<bench::BenchArgs>),
+    Eval(Box<eval::EvalArgs>),
     Verify(verify::VerifyArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::main(&args, &origins),
         Command::Inspect(args) => inspect::main(&args),
         Command::Bench(args) => bench::main(&args, &arguments, &origins),
+        Command::Eval(args) => eval::main(&args, &arguments, &origins),
         Command::Verify(args) => verify::main(&args),
         Command::Completions(args) => completions::main(&args),
     };

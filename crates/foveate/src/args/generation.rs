@@ -5,11 +5,13 @@ use std::num::NonZeroUsize;
 use anyhow::Result;
 use clap::builder::{FalseyValueParser, PossibleValuesParser};
 use clap::{Args, ValueEnum};
-use foveate_core::{DEFAULT_SHIFT, Options, Policy, PruneSettings, Remasking, Schedule, ThinkMode};
+use foveate_core::{
+    DEFAULT_SHIFT, ModelCard, Options, Policy, PruneSettings, Remasking, Schedule, ThinkMode,
+};
 
 use crate::caching::CacheArgs;
 use crate::exit::usage;
-use crate::preset::PRESETS;
+use crate::preset::{PRESETS, Preset};
 
 /// How an answer is denoised; absent values are the model's own.
 #[derive(Args, Clone, Debug)]
@@ -167,6 +169,18 @@ impl GenerationArgs {
             cache: self.cache.settings(),
             recorded: None,
         })
+    }
+
+    /// The same over a model's defaults, with a preset that fits it.
+    pub(crate) fn checked(
+        &self,
+        card: &ModelCard,
+        prune: Option<PruneSettings>,
+    ) -> Result<Options> {
+        if let Some(preset) = self.preset.as_deref().and_then(Preset::find) {
+            preset.check(card.family)?;
+        }
+        self.options(card.default_options(), prune)
     }
 
     fn schedule(&self, default: Schedule) -> Result<Schedule> {

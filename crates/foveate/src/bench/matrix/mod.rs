@@ -4,28 +4,23 @@
 mod page;
 mod questions;
 mod row;
-mod sweep;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches};
-use foveate_core::{CacheSettings, Engine, ModelCard, Options, Policy};
+use foveate_core::{Engine, ModelCard, Options, ThinkMode};
 
 use super::BenchArgs;
 use super::subject::Subject;
-use crate::args::DEFAULT_KEEP;
 use crate::exit::{self, note, usage};
-use crate::preset::{self, Origin, Origins, Preset};
-use crate::{Cli, Command, load, progress, report};
+use crate::preset::Origins;
+use crate::sweep::{self, Sweep, Swept, one_keep, setups};
+use crate::{Command, load, progress};
 use page::Page;
 use questions::{Question, Text};
-use row::{Row, Setup};
-pub(crate) use sweep::Sweep;
-use sweep::{Combination, combinations};
+use row::Row;
 
 /// The flags of a matrix.
 #[derive(clap::Args, Clone, Debug)]
@@ -70,7 +65,8 @@ pub(crate) fn main(
     }
     let (model, engine, questions) = ask(args)?;
     let (card, engine) = (engine.card().clone(), &engine);
-    let mut rows = setups(args, arguments, &sweeps, &card)?;
+    let setups = setups(args, arguments, &sweeps, &card)?;
+    let mut rows: Vec<Row> = setups.into_iter().map(Row::new).collect();
     let bar = progress::counted("measuring", (args.rounds.get() + 1) * rows.len());
     // One round so that no row pays for the first touch of memory.
     for round in 0..=args.rounds.get() {
@@ -118,32 +114,17 @@ pub(crate) fn main(
 
 /// The lists to combine, checked against the flags that there are.
 fn sweeps(args: &BenchArgs, origins: &Origins) -> Result<Vec<Sweep>> {
-    let given = |flag: &str| matches!(origins.get(&flag.replace('-', "_")), Some(Origin::Flag));
     let sweeps = if args.matrix.sweep.is_empty() {
         let all = DEFAULT_SWEEPS.iter().map(|text| text.parse::<Sweep>());
         let all: Vec<Sweep> = all.collect::<Result<_, _>>().map_err(usage)?;
         all.into_iter()
-            .filter(|sweep| !given(&sweep.flag))
+            .filter(|sweep| !sweep::is_given(&sweep.flag, origins))
             .collect()
     } else {
         args.matrix.sweep.clone()
     };
-    let command = Cli::command();
-    if let Some(bench) = command.find_subcommand("bench") {
-        sweep::check(&sweeps, bench).map_err(usage)?;
-    }
-    if let Some(sweep) = sweeps.iter().find(|sweep| given(&sweep.flag)) {
-        let flag = &sweep.flag;
-        return Err(usage(format!(
-            "--{flag} is given and swept; give one of the two"
-        )));
-    }
-    let swept = |flag: &str| sweeps.iter().any(|sweep| sweep.flag == flag);
-    if swept("keep") && !swept("prune") && args.prune.prune.is_none() && !swept("preset") {
-        return Err(usage(
-            "--sweep keep says how to prune; add --prune METHOD or sweep prune too",
-        ));
-    }
+    let prunes = args.prune.prune.is_some();
+    sweep::refuse(&sweeps, BenchArgs::COMMAND, origins, prunes)?;
     Ok(sweeps)
 }
 
@@ -194,132 +175,22 @@ fn ask(args: &BenchArgs) -> Result<(String, Engine, Vec<Question>)> {
     Ok((model.name, engine, questions))
 }
 
-/// The baseline, then every combination that is not a repetition.
-fn setups(
-    args: &BenchArgs,
-    arguments: &[OsString],
-    sweeps: &[Sweep],
-    card: &ModelCard,
-) -> Result<Vec<Row>> {
-    let layers = card.decoder.layers;
-    let plain = baseline(options(args, card)?);
-    let mut seen = vec![report::options(&plain, layers)?];
-    let mut rows = vec![Row::new(Setup {
-        combination: Vec::new(),
-        options: plain.clone(),
-        think: args.generation.think.into(),
-    })];
-    for combination in combinations(sweeps) {
-        let setup = |combination, options, args: &BenchArgs| Setup {
-            combination,
-            options,
-            think: args.generation.think.into(),
-        };
-        let (row_args, combination) = match reparsed(arguments, &combination)? {
-            Ok(row_args) => (row_args, combination),
-            Err(reason) => {
-                let mut row = Row::new(setup(combination, plain.clone(), args));
-                row.refused = Some(reason);
-                rows.push(row);
-                continue;
-            }
-        };
-        let checked = options(&row_args, card).and_then(|options| {
-            let resolved = report::options(&options, layers)?;
-            options.check(card)?;
-            Ok((options, resolved))
-        });
-        match checked {
-            Ok((_, resolved)) if seen.contains(&resolved) => {}
-            Ok((options, resolved)) => {
-                seen.push(resolved);
-                let combination = effective(combination, &options);
-                rows.push(Row::new(setup(combination, options, &row_args)));
-            }
-            Err(error) => {
-                let mut row = Row::new(setup(combination, plain.clone(), &row_args));
-                row.refused = Some(error.to_string());
-                rows.push(row);
-            }
+impl Swept for BenchArgs {
+    const COMMAND: &'static str = "bench";
+
+    fn of(command: Command) -> Option<Self> {
+        match command {
+            Command::Bench(args) => Some(*args),
+            _ => None,
         }
     }
-    Ok(rows)
-}
 
-/// The command line with a combination's flags; the inner error is a combination that cannot be.
-fn reparsed(
-    arguments: &[OsString],
-    combination: &Combination,
-) -> Result<std::result::Result<BenchArgs, String>> {
-    let mut arguments = arguments.to_vec();
-    arguments.extend(
-        combination
-            .iter()
-            .map(|(flag, value)| format!("--{flag}={value}").into()),
-    );
-    let parsed = preset::parse(&Cli::command(), &arguments)
-        .and_then(|(matches, _)| Cli::from_arg_matches(&matches));
-    match parsed {
-        Ok(Cli {
-            command: Command::Bench(args),
-        }) => Ok(Ok(*args)),
-        Ok(_) => Err(usage("only bench has a matrix")),
-        Err(error) if error.kind() == ErrorKind::ArgumentConflict => {
-            let text = error.to_string();
-            let first = text.lines().next().unwrap_or_default();
-            Ok(Err(first.trim_start_matches("error: ").to_owned()))
-        }
-        Err(error) => {
-            let text = error.to_string();
-            Err(usage(format!(
-                "--sweep: {}",
-                text.trim_start_matches("error: ").trim_end()
-            )))
-        }
+    fn options(&self, card: &ModelCard) -> Result<Options> {
+        let prune = self.prune.settings(one_keep(&self.keep)?);
+        self.generation.checked(card, prune)
     }
-}
 
-/// The same question without anything that makes an answer faster.
-fn baseline(options: Options) -> Options {
-    Options {
-        prune: None,
-        cache: CacheSettings::default(),
-        policy: Policy::default(),
-        stop_at_end: false,
-        max_forwards: None,
-        ..options
+    fn think(&self) -> ThinkMode {
+        self.generation.think.into()
     }
-}
-
-fn options(args: &BenchArgs, card: &ModelCard) -> Result<Options> {
-    if let Some(preset) = args.generation.preset.as_deref().and_then(Preset::find) {
-        preset.check(card.family)?;
-    }
-    let keep = match args.keep.as_slice() {
-        [] => DEFAULT_KEEP,
-        [keep] => *keep,
-        _ => {
-            return Err(usage(
-                "--keep takes one value here; write --sweep keep=1,0.5",
-            ));
-        }
-    };
-    let prune = args.prune.settings(keep);
-    args.generation.options(card.default_options(), prune)
-}
-
-/// Without a method, what is said about pruning has no effect and is left out.
-fn effective(combination: Combination, options: &Options) -> Combination {
-    let about_pruning = [
-        "keep",
-        "positions",
-        "prune-layer",
-        "prune-queries",
-        "prune-at",
-    ];
-    let matters = |flag: &str| options.prune.is_some() || !about_pruning.contains(&flag);
-    combination
-        .into_iter()
-        .filter(|(flag, _)| matters(flag))
-        .collect()
 }

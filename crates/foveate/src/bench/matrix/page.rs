@@ -4,9 +4,9 @@ use comfy_table::CellAlignment;
 use serde_json::{Value, json};
 
 use super::row::{Row, Summary};
-use super::sweep::Sweep;
 use crate::chart::{Chart, Point};
 use crate::report;
+use crate::sweep::{Sweep, UNSAID, cells, label};
 use crate::table::{bytes, grouped, listing};
 
 /// Everything that is printed.
@@ -17,9 +17,6 @@ pub(super) struct Page<'a> {
     pub(super) sweeps: &'a [Sweep],
     pub(super) rows: &'a [(Row, Option<Summary>)],
 }
-
-/// What a flag is in a row that does not say: the baseline, or a flag without effect there.
-const UNSAID: &str = "–";
 
 impl Page<'_> {
     pub(super) fn text(&self) -> String {
@@ -45,7 +42,7 @@ impl Page<'_> {
         }
         for (row, summary) in self.summaries() {
             let (seen, kept) = summary.visual_tokens;
-            let mut cells = self.values(row);
+            let mut cells = cells(&row.setup.combination, self.sweeps);
             cells.extend([
                 format!("{:.1}", summary.milliseconds),
                 format!("{:.2}", self.times_faster(summary)),
@@ -69,7 +66,10 @@ impl Page<'_> {
         };
         let refused = |(row, _): &(Row, Option<Summary>)| {
             let reason = row.refused.as_ref()?;
-            Some(format!("refused: {}: {reason}\n", label(row)))
+            Some(format!(
+                "refused: {}: {reason}\n",
+                label(&row.setup.combination)
+            ))
         };
         let refused: String = self.rows.iter().filter_map(refused).collect();
         let text = format!(
@@ -131,7 +131,7 @@ impl Page<'_> {
             None => "baseline".into(),
         };
         let points = self.summaries().map(|(row, summary)| Point {
-            label: label(row),
+            label: label(&row.setup.combination),
             group: group(row),
             x: self.times_faster(summary),
             y: 100.0 * summary.agreement,
@@ -155,29 +155,4 @@ impl Page<'_> {
         let baseline = baseline.map_or(summary.milliseconds, |first| first.milliseconds);
         baseline / summary.milliseconds.max(f64::MIN_POSITIVE)
     }
-
-    /// A cell per swept flag.
-    fn values(&self, row: &Row) -> Vec<String> {
-        let value = |sweep: &Sweep| {
-            let said = row
-                .setup
-                .combination
-                .iter()
-                .find(|(flag, _)| *flag == sweep.flag);
-            said.map_or(UNSAID.to_owned(), |(_, value)| value.clone())
-        };
-        self.sweeps.iter().map(value).collect()
-    }
-}
-
-/// `prune redvtp, keep 0.5`.
-fn label(row: &Row) -> String {
-    if row.setup.combination.is_empty() {
-        return "baseline".into();
-    }
-    let parts = row.setup.combination.iter();
-    parts
-        .map(|(flag, value)| format!("{flag} {value}"))
-        .collect::<Vec<_>>()
-        .join(", ")
 }

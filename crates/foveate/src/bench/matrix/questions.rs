@@ -1,15 +1,15 @@
 //! The questions of a matrix: one on the command line, or a file with one JSON object a line.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use foveate_core::image::{DecodeLimits, decode_file};
 use foveate_core::{Engine, Message, Orientation, PromptToken, ThinkMode, VisualTokens};
 
 use crate::exit::usage;
+use crate::jsonl::{self, OneOrMore};
 use crate::progress;
 
 /// A question whose images are encoded.
@@ -32,17 +32,13 @@ pub(super) enum Text {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
-    image: Images,
+    image: OneOrMore<PathBuf>,
     question: String,
     answer: Option<String>,
 }
 
-#[derive(serde::Deserialize)]
-#[serde(untagged)]
-enum Images {
-    One(PathBuf),
-    Several(Vec<PathBuf>),
-}
+const EXPECTED: &str =
+    "expected {\"image\": FILE or [FILE, …], \"question\": …, \"answer\": … or none}";
 
 impl Question {
     pub(super) fn prompt(&self, engine: &Engine, think: ThinkMode) -> Result<Vec<PromptToken>> {
@@ -62,30 +58,17 @@ pub(super) fn read(
     orientation: Orientation,
     engine: &Engine,
 ) -> Result<Vec<Question>> {
-    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut encoded: BTreeMap<PathBuf, Arc<VisualTokens>> = BTreeMap::new();
     let mut questions = Vec::new();
-    let lines: Vec<(usize, &str)> = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-        .collect();
+    let lines: Vec<(usize, Line)> = jsonl::read(path, EXPECTED)?;
     let bar = progress::counted("encoding", lines.len());
-    for (index, line) in lines {
-        let place = || format!("{}, line {}", path.display(), index + 1);
-        let line: Line = serde_json::from_str(line).map_err(|error| {
-            let expected =
-                "expected {\"image\": FILE or [FILE, …], \"question\": …, \"answer\": … or none}";
-            usage(format!("{}: {error}; {expected}", place()))
-        })?;
+    for (number, line) in lines {
+        let place = || jsonl::place(path, number);
         if line.question.trim().is_empty() {
             return Err(usage(format!("{}: the question is blank", place())));
         }
-        let files = match line.image {
-            Images::One(file) => vec![file],
-            Images::Several(files) => files,
-        };
+        let files = line.image.into_vec();
         let mut images = Vec::with_capacity(files.len());
         for file in files {
             let file = folder.join(file);
@@ -108,11 +91,5 @@ pub(super) fn read(
         bar.inc(1);
     }
     bar.finish_and_clear();
-    if questions.is_empty() {
-        bail!(
-            "{} has no question; write one JSON object a line",
-            path.display()
-        );
-    }
     Ok(questions)
 }

@@ -3,18 +3,10 @@
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use foveate_core::{Engine, Error, NoTap, Options, Outcome, Progress, ThinkMode};
+use foveate_core::{Engine, Error, NoTap, Outcome, Progress};
 
 use super::questions::Question;
-use super::sweep::Combination;
-
-/// What a row asks for.
-pub(super) struct Setup {
-    /// The swept flags; empty for the baseline.
-    pub(super) combination: Combination,
-    pub(super) options: Options,
-    pub(super) think: ThinkMode,
-}
+use crate::sweep::Setup;
 
 /// A row with what came of it.
 pub(super) struct Row {
@@ -59,8 +51,8 @@ pub(super) struct Summary {
 impl Row {
     pub(super) fn new(setup: Setup) -> Self {
         Self {
+            refused: setup.refused.clone(),
             setup,
-            refused: None,
             rounds: Vec::new(),
         }
     }
@@ -161,6 +153,8 @@ fn answer(engine: &Engine, question: &Question, setup: &Setup) -> Result<Answer>
 
 #[cfg(test)]
 mod tests {
+    use foveate_core::{Options, ThinkMode};
+
     use super::*;
     use crate::bench::matrix::questions::Text;
 
@@ -194,6 +188,7 @@ mod tests {
             combination: Vec::new(),
             options: Options::default(),
             think: ThinkMode::Unset,
+            refused: None,
         };
         let mut row = Row::new(setup);
         assert_eq!(row.summary(&baseline, &questions), None);

@@ -1,8 +1,16 @@
-//! `--sweep FLAG=VALUE,VALUE`: which settings a matrix compares, as the product of lists.
+//! `--sweep FLAG=VALUE,VALUE`: which settings are compared, as the product of lists.
+
+mod setups;
 
 use std::str::FromStr;
 
-use clap::Command;
+use anyhow::Result;
+use clap::{Command, CommandFactory};
+
+use crate::Cli;
+use crate::exit::usage;
+use crate::preset::{Origin, Origins};
+pub(crate) use setups::{Setup, Swept, one_keep, setups};
 
 /// One flag and the values that it takes in turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,14 +23,15 @@ pub(crate) struct Sweep {
 /// A value for each swept flag.
 pub(crate) type Combination = Vec<(String, String)>;
 
-/// Flags under these headings say which question is asked, and of what; a matrix asks one.
-const FIXED_HEADINGS: [&str; 6] = [
+/// Flags under these headings say which question is asked, and of what; that is the same for all.
+const FIXED_HEADINGS: [&str; 7] = [
     "Shape",
     "Model",
     "Machine",
     "Images",
     "Matrix",
     "Measurement",
+    "Evaluation",
 ];
 
 impl FromStr for Sweep {
@@ -53,13 +62,67 @@ impl FromStr for Sweep {
     }
 }
 
+/// Whether a flag stands on the command line.
+pub(crate) fn is_given(flag: &str, origins: &Origins) -> bool {
+    matches!(origins.get(&flag.replace('-', "_")), Some(Origin::Flag))
+}
+
+/// Refuses lists of `command` that cannot be; `prunes` says whether a method is given beside them.
+pub(crate) fn refuse(
+    sweeps: &[Sweep],
+    command: &str,
+    origins: &Origins,
+    prunes: bool,
+) -> Result<()> {
+    if let Some(command) = Cli::command().find_subcommand(command) {
+        check(sweeps, command).map_err(usage)?;
+    }
+    if let Some(sweep) = sweeps.iter().find(|sweep| is_given(&sweep.flag, origins)) {
+        let flag = &sweep.flag;
+        return Err(usage(format!(
+            "--{flag} is given and swept; give one of the two"
+        )));
+    }
+    let swept = |flag: &str| sweeps.iter().any(|sweep| sweep.flag == flag);
+    if swept("keep") && !swept("prune") && !prunes && !swept("preset") {
+        return Err(usage(
+            "--sweep keep says how to prune; add --prune METHOD or sweep prune too",
+        ));
+    }
+    Ok(())
+}
+
+/// `prune redvtp, keep 0.5`.
+pub(crate) fn label(combination: &Combination) -> String {
+    if combination.is_empty() {
+        return "baseline".into();
+    }
+    let parts = combination.iter();
+    parts
+        .map(|(flag, value)| format!("{flag} {value}"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// A cell per swept flag.
+pub(crate) fn cells(combination: &Combination, sweeps: &[Sweep]) -> Vec<String> {
+    let value = |sweep: &Sweep| {
+        let said = combination.iter().find(|(flag, _)| *flag == sweep.flag);
+        said.map_or(UNSAID.to_owned(), |(_, value)| value.clone())
+    };
+    sweeps.iter().map(value).collect()
+}
+
+/// What a flag is in a row that does not say: the baseline, or a flag without effect there.
+pub(crate) const UNSAID: &str = "–";
+
 /// Refuses flags that do not say how to answer, and flags that are swept twice.
-pub(crate) fn check(sweeps: &[Sweep], bench: &Command) -> Result<(), String> {
+fn check(sweeps: &[Sweep], command: &Command) -> Result<(), String> {
     let sweepable = |argument: &&clap::Arg| {
         let heading = argument.get_help_heading();
         heading.is_some_and(|heading| !FIXED_HEADINGS.contains(&heading))
     };
-    let names: Vec<&str> = bench
+    let names: Vec<&str> = command
         .get_arguments()
         .filter(sweepable)
         .filter_map(clap::Arg::get_long)
@@ -80,7 +143,7 @@ pub(crate) fn check(sweeps: &[Sweep], bench: &Command) -> Result<(), String> {
 }
 
 /// Every combination, the last flag changing fastest.
-pub(crate) fn combinations(sweeps: &[Sweep]) -> Vec<Combination> {
+fn combinations(sweeps: &[Sweep]) -> Vec<Combination> {
     let mut all: Vec<Combination> = vec![Vec::new()];
     for sweep in sweeps {
         let longer = |combination: &Combination| {

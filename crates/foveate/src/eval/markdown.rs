@@ -1,0 +1,268 @@
+//! A report of an evaluation in Markdown: the tables, how sure they are, and what they show.
+
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+
+use super::page::{Page, Row, costs, range, share, signed};
+use super::summary::Estimate;
+use crate::sweep::{cells, label};
+
+/// The command as it would be typed again.
+pub(super) fn command_line(arguments: &[OsString]) -> String {
+    let words = arguments.iter().skip(1).map(|word| word.to_string_lossy());
+    let words: Vec<String> = words.map(Cow::into_owned).collect();
+    let mut line = String::from("foveate");
+    let mut skip = false;
+    for word in words {
+        // Where results are kept meanwhile is nobody else's.
+        if std::mem::take(&mut skip) || word.starts_with("--resume=") {
+            continue;
+        }
+        if word == "--resume" {
+            skip = true;
+            continue;
+        }
+        let _ = write!(line, " {word}");
+    }
+    line
+}
+
+/// The whole page.
+pub(super) fn report(page: &Page<'_>, command: &str) -> String {
+    let mut text = format!(
+        "# Accuracy under pruning\n\nWritten by `foveate eval`; repeat it instead of editing it:\n\n\
+         ```console\n$ {command}\n```\n\n\
+         Model {} (fingerprint `{}`), questions {}: {} of them about {} pictures. Scores go from 0 to 1. Intervals \
+         in brackets are 95 % bootstrap intervals (2,000 draws of the pictures, each with all its questions). \
+         Differences compare the same questions. Times are per question, denoising alone, questions about one \
+         picture together{}.\n\n",
+        page.model,
+        page.model_fingerprint,
+        page.questions.name,
+        page.questions.list.len(),
+        page.questions.by_pictures().len(),
+        if cfg!(debug_assertions) {
+            "; this was a development build on a busy machine, so take them as ratios"
+        } else {
+            ""
+        },
+    );
+    text += &unpruned(page);
+    if page.sweeps.is_empty() {
+        return text;
+    }
+    text += &overall(page);
+    text += &families(page);
+    text += &against_random(page);
+    text += &findings(page);
+    text
+}
+
+fn unpruned(page: &Page<'_>) -> String {
+    let mut text = String::from("## Unpruned\n\n");
+    let lines = page.rows.first().map(|row| {
+        let named = row.summaries.iter().skip(1).zip(page.questions.families());
+        let lines = named.map(|(summary, family)| {
+            vec![
+                family.to_owned(),
+                page.metric(family),
+                summary.questions.to_string(),
+                share(summary.score.mean),
+                range(&summary.score),
+            ]
+        });
+        let mut lines: Vec<Vec<String>> = lines.collect();
+        if let Some(all) = row.summaries.first() {
+            let score = [share(all.score.mean), range(&all.score)];
+            let mut line = vec!["overall".into(), String::new(), all.questions.to_string()];
+            line.extend(score);
+            lines.push(line);
+        }
+        lines
+    });
+    let titles = ["family", "metric", "questions", "score", "95 %"];
+    text += &table(&titles.map(str::to_owned), 2, &lines.unwrap_or_default());
+    text
+}
+
+fn overall(page: &Page<'_>) -> String {
+    let mut titles: Vec<String> = page.sweeps.iter().map(|sweep| sweep.flag.clone()).collect();
+    let numbers = [
+        "score",
+        "95 %",
+        "to the baseline",
+        "95 %",
+        "visual tokens kept",
+    ];
+    titles.extend(numbers.map(str::to_owned));
+    titles.extend(["forwards", "ms", "times faster"].map(str::to_owned));
+    let lines = page.measured().map(|(row, summary)| {
+        let mut line = cells(&row.setup.combination, page.sweeps);
+        line.extend([share(summary.score.mean), range(&summary.score)]);
+        let difference = summary
+            .difference
+            .filter(|_| !row.setup.combination.is_empty());
+        line.extend(match &difference {
+            Some(difference) => [signed(difference.mean), range(difference)],
+            None => [String::new(), String::new()],
+        });
+        line.extend(costs(summary));
+        line.push(format!("{:.2}", page.times_faster(summary)));
+        line
+    });
+    let lines: Vec<Vec<String>> = lines.collect();
+    let baseline = "The first row is the baseline: no pruning, no cache, fixed schedule. \
+        Keep 1 is the baseline too, bit for bit.";
+    let heading = format!("## All questions\n\n{baseline}\n\n");
+    heading + &table(&titles, page.sweeps.len(), &lines)
+}
+
+fn families(page: &Page<'_>) -> String {
+    let mut titles: Vec<String> = page.sweeps.iter().map(|sweep| sweep.flag.clone()).collect();
+    titles.extend(page.questions.families().into_iter().map(str::to_owned));
+    let lines = page.measured().map(|(row, _)| {
+        let mut line = cells(&row.setup.combination, page.sweeps);
+        let families = row.summaries.iter().skip(1);
+        line.extend(families.map(|summary| share(summary.score.mean)));
+        line
+    });
+    let lines: Vec<Vec<String>> = lines.collect();
+    "## By family\n\n".to_owned() + &table(&titles, page.sweeps.len(), &lines)
+}
+
+/// Each row that prunes with the row that differs in nothing but pruning at random.
+fn pairs<'p>(page: &'p Page<'_>) -> Vec<(&'p Row<'p>, Estimate)> {
+    let swap = |row: &Row<'_>| {
+        let combination = row.setup.combination.iter();
+        let swap = |(flag, value): &(String, String)| {
+            let value = if flag == "prune" { "random" } else { value };
+            (flag.clone(), value.to_owned())
+        };
+        combination.map(swap).collect::<Vec<_>>()
+    };
+    let compare = |row: &'p Row<'p>| {
+        let prunes = row.setup.options.prune.as_ref()?;
+        let wanted = swap(row);
+        if prunes.keep >= 1.0 || wanted == row.setup.combination {
+            return None;
+        }
+        let random = page
+            .rows
+            .iter()
+            .find(|other| other.setup.combination == wanted)?;
+        let (scored, random) = (row.scored.as_ref()?, random.scored.as_ref()?);
+        Some((row, scored.difference(page.questions, None, random)))
+    };
+    page.rows.iter().filter_map(compare).collect()
+}
+
+fn against_random(page: &Page<'_>) -> String {
+    let pairs = pairs(page);
+    if pairs.is_empty() {
+        return String::new();
+    }
+    let mut titles: Vec<String> = page.sweeps.iter().map(|sweep| sweep.flag.clone()).collect();
+    titles.extend(["better than random by", "95 %"].map(str::to_owned));
+    let lines = pairs.iter().map(|(row, gain)| {
+        let mut line = cells(&row.setup.combination, page.sweeps);
+        line.extend([signed(gain.mean), range(gain)]);
+        line
+    });
+    let lines: Vec<Vec<String>> = lines.collect();
+    let heading = "## Against random\n\nThe same share of tokens, chosen at random.\n\n".to_owned();
+    heading + &table(&titles, page.sweeps.len(), &lines)
+}
+
+/// Sentences that the numbers allow, and no others.
+fn findings(page: &Page<'_>) -> String {
+    let mut text = String::from("## What it shows\n\n");
+    let baseline = page
+        .measured()
+        .next()
+        .map_or(0.0, |(_, summary)| summary.score.mean);
+    let mut line = |intro: &str, rows: &[String]| {
+        if !rows.is_empty() {
+            let _ = writeln!(text, "- {intro}: {}.", rows.join("; "));
+        }
+    };
+    let pruned = || {
+        let prunes = |row: &Row<'_>| {
+            row.setup
+                .options
+                .prune
+                .as_ref()
+                .is_some_and(|p| p.keep < 1.0)
+        };
+        page.measured().filter(move |(row, _)| prunes(row))
+    };
+    let name = |row: &Row<'_>| label(&row.setup.combination);
+    let kept = |low: f64, high: f64| -> Vec<String> {
+        let within = pruned().filter(|(_, summary)| {
+            let share = summary.score.mean / baseline.max(f64::MIN_POSITIVE);
+            (low..high).contains(&share)
+        });
+        let said = within.map(|(row, summary)| {
+            let share = 100.0 * summary.score.mean / baseline.max(f64::MIN_POSITIVE);
+            format!("{} ({share:.1} %)", name(row))
+        });
+        said.collect()
+    };
+    line(
+        "At least 98 % of the unpruned score is left with",
+        &kept(0.98, f64::INFINITY),
+    );
+    line("Between 93 and 98 %", &kept(0.93, 0.98));
+    line("Less than 93 %", &kept(f64::NEG_INFINITY, 0.93));
+    let pairs = pairs(page);
+    let compared = |holds: fn(&Estimate) -> bool| -> Vec<String> {
+        let those = pairs.iter().filter(|(_, gain)| holds(gain));
+        those.map(|(row, _)| name(row)).collect()
+    };
+    line(
+        "Better than random, the interval above 0",
+        &compared(|gain| gain.low > 0.0),
+    );
+    line(
+        "Worse than random, the interval below 0",
+        &compared(|gain| gain.high < 0.0),
+    );
+    let unclear = compared(|gain| gain.low <= 0.0 && gain.high >= 0.0);
+    line("No difference from random shown", &unclear);
+    text
+}
+
+/// The first `names` columns are text, the others numbers.
+fn table(titles: &[String], names: usize, lines: &[Vec<String>]) -> String {
+    let rule = |index: usize| if index < names { "---" } else { "--:" };
+    let rules: Vec<&str> = (0..titles.len()).map(rule).collect();
+    let mut text = format!("| {} |\n|{}|\n", titles.join(" | "), rules.join("|"));
+    for line in lines {
+        let _ = writeln!(text, "| {} |", line.join(" | "));
+    }
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_repeated_without_the_file_of_results() {
+        let line =
+            "./target/foveate eval --resume /tmp/x --suite nano-test --resume=y --markdown a.md";
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        assert_eq!(
+            command_line(&words),
+            "foveate eval --suite nano-test --markdown a.md"
+        );
+    }
+
+    #[test]
+    fn tables_align_numbers_to_the_right() {
+        let titles = ["a".to_owned(), "b".to_owned()];
+        let text = table(&titles, 1, &[vec!["x".into(), "1".into()]]);
+        assert_eq!(text, "| a | b |\n|---|--:|\n| x | 1 |\n\n");
+    }
+}

@@ -1,0 +1,255 @@
+//! `foveate eval`: questions with known answers under one setting or a sweep of them, and how often the
+//! model is right.
+
+mod answering;
+mod bootstrap;
+mod fingerprint;
+mod journal;
+mod markdown;
+mod metric;
+mod page;
+mod questions;
+mod suite;
+mod summary;
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::builder::{FalseyValueParser, PossibleValuesParser};
+use foveate_core::{ModelCard, Options, Orientation, ThinkMode};
+
+use crate::args::{DEFAULT_KEEP, GenerationArgs, ModelArgs, PruneArgs};
+use crate::exit::{self, note, usage};
+use crate::preset::Origins;
+use crate::sweep::{self, Setup, Sweep, Swept, setups};
+use crate::{Command, load, progress};
+use answering::{Run, answer_all};
+use journal::{Header, Journal};
+use page::Page;
+use questions::Questions;
+
+/// Measure how often a model is right, pruned or not
+#[derive(clap::Args, Debug)]
+pub(crate) struct EvalArgs {
+    #[command(flatten)]
+    what: WhatArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    generation: GenerationArgs,
+    #[command(flatten)]
+    prune: PruneArgs,
+    /// Share of each image's visual tokens that survives, above 0 and at most 1
+    #[arg(
+        long,
+        env = "FOVEATE_KEEP",
+        value_name = "R",
+        allow_negative_numbers = true
+    )]
+    #[arg(help_heading = "Visual-token pruning")]
+    keep: Option<f64>,
+}
+
+/// What is asked, and what is written.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Evaluation")]
+struct WhatArgs {
+    /// Questions, one object {"image" or "images", "question", "answer", "family" and "metric" or none} a
+    /// line; metrics are exact (but for white space at the ends), anls, relaxed and set-f1
+    #[arg(long, env = "FOVEATE_JSONL", value_name = "FILE")]
+    jsonl: Option<PathBuf>,
+    /// Where the images of --jsonl lie; beside the file when absent
+    #[arg(
+        long,
+        env = "FOVEATE_IMAGE_ROOT",
+        value_name = "DIR",
+        requires = "jsonl"
+    )]
+    image_root: Option<PathBuf>,
+    /// Built-in questions; nano-test is the frozen test set of the built-in model
+    #[arg(long, env = "FOVEATE_SUITE", value_parser = PossibleValuesParser::new(suite::SUITES), conflicts_with = "jsonl")]
+    suite: Option<String>,
+    /// At most this many questions of each family, the first ones
+    #[arg(long, env = "FOVEATE_LIMIT", value_name = "N")]
+    limit: Option<NonZeroUsize>,
+    /// Lists that combine as a product, of any flag that says how to answer; several, or repeated
+    #[arg(long, value_name = "FLAG=VALUE,…", num_args = 1..)]
+    sweep: Vec<Sweep>,
+    /// Questions about the same pictures that are denoised together; answers do not depend on it
+    #[arg(long, env = "FOVEATE_BATCH", value_name = "N", default_value = "8")]
+    batch: NonZeroUsize,
+    /// Append every answer to this file, and reuse those that it has
+    #[arg(long, env = "FOVEATE_RESUME", value_name = "FILE")]
+    resume: Option<PathBuf>,
+    /// Print one JSON object a row
+    #[arg(long, env = "FOVEATE_JSON", value_parser = FalseyValueParser::new())]
+    json: bool,
+    /// Draw accuracy against speed
+    #[arg(long, env = "FOVEATE_CHART", value_name = "OUT.svg|OUT.png")]
+    chart: Option<PathBuf>,
+    /// Write a report with every table
+    #[arg(long, env = "FOVEATE_MARKDOWN", value_name = "OUT.md")]
+    markdown: Option<PathBuf>,
+    /// Leave the pixels as stored even if the camera was turned
+    #[arg(long, env = "FOVEATE_IGNORE_EXIF", value_parser = FalseyValueParser::new())]
+    ignore_exif: bool,
+}
+
+impl Swept for EvalArgs {
+    const COMMAND: &'static str = "eval";
+
+    fn of(command: Command) -> Option<Self> {
+        match command {
+            Command::Eval(args) => Some(*args),
+            _ => None,
+        }
+    }
+
+    fn options(&self, card: &ModelCard) -> Result<Options> {
+        let prune = self.prune.settings(self.keep.unwrap_or(DEFAULT_KEEP));
+        self.generation.checked(card, prune)
+    }
+
+    fn think(&self) -> ThinkMode {
+        self.generation.think.into()
+    }
+}
+
+/// Asks, scores and prints.
+pub(crate) fn main(args: &EvalArgs, arguments: &[OsString], origins: &Origins) -> Result<ExitCode> {
+    let what = &args.what;
+    check(args, origins)?;
+    let questions = questions(what)?;
+    let model = load::open(&args.model)?;
+    let setups = if what.sweep.is_empty() {
+        vec![single(args, &model.card)?]
+    } else {
+        setups(args, arguments, &what.sweep, &model.card)?
+    };
+    if let Some(reason) = setups.first().and_then(|setup| setup.refused.as_ref()) {
+        return Err(usage(format!("the baseline cannot be run: {reason}")));
+    }
+    let (layers, storage) = (model.card.decoder.layers, args.model.machine.dtype);
+    let (rows, mut runs) = answering::plan(setups, &questions, layers, storage)?;
+    let model_fingerprint = fingerprint::of_model(&model.checkpoint)?;
+    let mut journal = match &what.resume {
+        Some(path) => {
+            let header = Header {
+                model: model.name.clone(),
+                model_fingerprint: model_fingerprint.clone(),
+                questions: questions.name.clone(),
+                questions_fingerprint: questions.fingerprint(what.orientation())?,
+            };
+            let settings: Vec<&str> = runs.iter().map(|run| run.settings.as_str()).collect();
+            let (journal, known) = Journal::open(path, &header, &settings)?;
+            recall(&mut runs, known);
+            Some(journal)
+        }
+        None => None,
+    };
+    let left: usize = runs.iter().map(Run::left).sum();
+    if left > 0 {
+        let engine = load::weights(&model, &args.model)?;
+        let bar = progress::counted("answering", left);
+        let job = answering::Job {
+            engine: &engine,
+            questions: &questions,
+            orientation: what.orientation(),
+            batch: what.batch.get(),
+            bar: &bar,
+        };
+        answer_all(&job, &mut runs, journal.as_mut())?;
+        bar.finish_and_clear();
+    }
+    let page = Page::new(
+        &model,
+        &model_fingerprint,
+        &questions,
+        &what.sweep,
+        rows,
+        &runs,
+    )?;
+    exit::print(&if what.json {
+        page.json_lines()?
+    } else {
+        page.text()
+    })?;
+    if let Some(path) = &what.chart {
+        page.chart().save(path)?;
+        note(&format!("wrote {}", path.display()));
+    }
+    if let Some(path) = &what.markdown {
+        let report = markdown::report(&page, &markdown::command_line(arguments));
+        std::fs::write(path, report).with_context(|| format!("writing {}", path.display()))?;
+        note(&format!("wrote {}", path.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses flags that could only fail later.
+fn check(args: &EvalArgs, origins: &Origins) -> Result<()> {
+    let prunes = args.prune.prune.is_some();
+    sweep::refuse(&args.what.sweep, EvalArgs::COMMAND, origins, prunes)?;
+    let stray = args.keep.map(|_| "--keep").or(args.prune.stray());
+    let swept = args.what.sweep.iter().any(|sweep| sweep.flag == "prune");
+    if let Some(flag) = stray.filter(|_| !prunes && !swept) {
+        return Err(usage(format!(
+            "{flag} says how to prune; add --prune METHOD, such as redvtp"
+        )));
+    }
+    if let Some(chart) = &args.what.chart {
+        crate::chart::check(chart)?;
+    }
+    Ok(())
+}
+
+/// The one row without a sweep.
+fn single(args: &EvalArgs, card: &ModelCard) -> Result<Setup> {
+    let options = args.options(card)?;
+    options.check(card)?;
+    Ok(Setup {
+        combination: Vec::new(),
+        options,
+        think: args.think(),
+        refused: None,
+    })
+}
+
+fn questions(what: &WhatArgs) -> Result<Questions> {
+    let mut questions = match (&what.jsonl, &what.suite) {
+        (Some(path), _) => Questions::read(path, what.image_root.as_deref())?,
+        (None, Some(_)) => suite::nano_test()?,
+        (None, None) => {
+            return Err(usage(format!(
+                "nothing to ask: give --jsonl FILE or --suite {}",
+                suite::SUITES.join(" or ")
+            )));
+        }
+    };
+    if let Some(limit) = what.limit {
+        questions.limit(limit.get());
+    }
+    Ok(questions)
+}
+
+/// Puts back what an earlier run answered.
+fn recall(runs: &mut [Run], mut known: journal::Known) {
+    for run in runs {
+        for (index, answer) in run.answers.iter_mut().enumerate() {
+            *answer = known.remove(&(run.settings.clone(), index));
+        }
+    }
+}
+
+impl WhatArgs {
+    fn orientation(&self) -> Orientation {
+        if self.ignore_exif {
+            Orientation::Ignore
+        } else {
+            Orientation::Apply
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The questions of an evaluation and their pictures, from a file of lines or a built-in suite.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use foveate_core::Orientation;
+use foveate_core::image::{DecodeLimits, Picture, decode_file};
+
+use super::fingerprint::Fingerprint;
+use super::metric::Metric;
+use crate::exit::usage;
+use crate::jsonl::{self, OneOrMore};
+
+/// What is asked, in order.
+pub(super) struct Questions {
+    /// The suite or the file.
+    pub(super) name: String,
+    pub(super) list: Vec<Question>,
+    pub(super) pictures: Vec<Source>,
+}
+
+/// One question with its acceptable answers.
+pub(super) struct Question {
+    pub(super) family: String,
+    pub(super) text: String,
+    pub(super) acceptable: Vec<String>,
+    pub(super) metric: Metric,
+    /// Indices of its pictures, in order.
+    pub(super) pictures: Vec<usize>,
+}
+
+/// Where a picture comes from.
+pub(super) enum Source {
+    File(PathBuf),
+    Decoded(Picture),
+}
+
+impl Source {
+    pub(super) fn open(&self, orientation: Orientation) -> Result<Picture> {
+        match self {
+            Self::File(path) => Ok(decode_file(path, orientation, &DecodeLimits::default())?),
+            Self::Decoded(picture) => Ok(picture.clone()),
+        }
+    }
+
+    fn add_to(&self, fingerprint: &mut Fingerprint) -> Result<()> {
+        match self {
+            Self::File(path) => {
+                let bytes =
+                    fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+                fingerprint.add(&bytes);
+            }
+            Self::Decoded(picture) => fingerprint.add(picture.rgb()),
+        }
+        Ok(())
+    }
+}
+
+/// A line of `--jsonl`.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    #[serde(alias = "images")]
+    image: OneOrMore<PathBuf>,
+    question: String,
+    answer: OneOrMore<String>,
+    family: Option<String>,
+    metric: Option<String>,
+}
+
+const EXPECTED: &str = "expected {\"image\" or \"images\": FILE or [FILE, …], \"question\": …, \
+    \"answer\": TEXT or [TEXT, …], \"family\" and \"metric\": NAME or none}";
+
+/// The family of questions that name none.
+const NO_FAMILY: &str = "all";
+
+impl Questions {
+    /// Reads the lines; pictures lie in `root`, or beside the file.
+    pub(super) fn read(path: &Path, root: Option<&Path>) -> Result<Self> {
+        let folder = root.unwrap_or(path.parent().unwrap_or(Path::new("")));
+        let mut pictures: Vec<Source> = Vec::new();
+        let mut known: BTreeMap<PathBuf, usize> = BTreeMap::new();
+        let mut questions = Vec::new();
+        for (number, line) in jsonl::read::<Line>(path, EXPECTED)? {
+            let place = || jsonl::place(path, number);
+            let refuse = |reason: &str| usage(format!("{}: {reason}", place()));
+            if line.question.trim().is_empty() {
+                return Err(refuse("the question is blank"));
+            }
+            let acceptable = line.answer.into_vec();
+            if acceptable.iter().all(|answer| answer.trim().is_empty()) {
+                return Err(refuse("answer: expected at least one text, got none"));
+            }
+            let family = line.family.unwrap_or(NO_FAMILY.to_owned());
+            let metric = match line.metric {
+                Some(name) => Metric::find(&name).map_err(|reason| refuse(&reason))?,
+                None => Metric::of_family(&family),
+            };
+            let mut indices = Vec::new();
+            for file in line.image.into_vec() {
+                let file = folder.join(file);
+                if !file.is_file() {
+                    bail!("{}: there is no image {}", place(), file.display());
+                }
+                let index = *known.entry(file.clone()).or_insert_with(|| {
+                    pictures.push(Source::File(file));
+                    pictures.len() - 1
+                });
+                indices.push(index);
+            }
+            questions.push(Question {
+                family,
+                text: line.question,
+                acceptable,
+                metric,
+                pictures: indices,
+            });
+        }
+        Ok(Self {
+            name: path.display().to_string(),
+            list: questions,
+            pictures,
+        })
+    }
+
+    /// At most this many of each family, the first ones.
+    pub(super) fn limit(&mut self, per_family: usize) {
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        self.list.retain(|question| {
+            let seen = seen.entry(question.family.clone()).or_default();
+            *seen += 1;
+            *seen <= per_family
+        });
+    }
+
+    /// Families in the order in which they first occur.
+    pub(super) fn families(&self) -> Vec<&str> {
+        let mut families: Vec<&str> = Vec::new();
+        for question in &self.list {
+            if !families.contains(&question.family.as_str()) {
+                families.push(&question.family);
+            }
+        }
+        families
+    }
+
+    /// Questions about the same pictures, in the order in which they first occur.
+    pub(super) fn by_pictures(&self) -> Vec<Vec<usize>> {
+        let mut places: BTreeMap<&[usize], usize> = BTreeMap::new();
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for (index, question) in self.list.iter().enumerate() {
+            let place = *places.entry(&question.pictures).or_insert_with(|| {
+                groups.push(Vec::new());
+                groups.len() - 1
+            });
+            groups[place].push(index);
+        }
+        groups
+    }
+
+    /// Of everything that is shown and asked.
+    pub(super) fn fingerprint(&self, orientation: Orientation) -> Result<String> {
+        let mut fingerprint = Fingerprint::new();
+        fingerprint.add(format!("{orientation:?}").as_bytes());
+        for picture in &self.pictures {
+            picture.add_to(&mut fingerprint)?;
+        }
+        for question in &self.list {
+            fingerprint.add(question.text.as_bytes());
+            for picture in &question.pictures {
+                fingerprint.add(&picture.to_le_bytes());
+            }
+        }
+        Ok(fingerprint.text())
+    }
+}

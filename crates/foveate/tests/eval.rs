@@ -1,0 +1,357 @@
+//! `eval` from outside.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{assert_refused, foveate, run, stderr, stdout};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn eval(arguments: &[&str]) -> Command {
+    let mut command = foveate();
+    command.arg("eval").args(arguments);
+    command
+}
+
+fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo")
+}
+
+const TOP_LEFT: &str = "What is at the top left?";
+
+/// Three questions about the picture with a yellow square at the top left.
+fn questions() -> (TempDir, PathBuf) {
+    let lines = [
+        json!({"image": "two-squares.png", "question": TOP_LEFT, "answer": "yellow square", "family": "at"}),
+        json!({"images": ["two-squares.png"], "question": TOP_LEFT, "answer": ["a dog", "yellow squares"],
+            "family": "read", "metric": "anls"}),
+        json!({"image": "two-squares.png", "question": TOP_LEFT, "answer": "Yellow square", "family": "at"}),
+    ];
+    written(&lines.map(|line| line.to_string()).join("\n"))
+}
+
+fn written(text: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("questions.jsonl");
+    fs::write(&file, text).expect("written");
+    (folder, file)
+}
+
+fn ask(file: &Path, arguments: &[&str]) -> Command {
+    let mut command = eval(&["--jsonl"]);
+    command.arg(file).arg("--image-root").arg(demo());
+    command.args(arguments);
+    command
+}
+
+fn rows(command: &mut Command) -> Vec<Value> {
+    let output = run(command);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
+}
+
+fn mean(row: &Value, part: &str) -> f64 {
+    let part = row.pointer(part).unwrap_or_else(|| panic!("{part}: {row}"));
+    part["score"]["mean"].as_f64().expect("a number")
+}
+
+#[test]
+fn families_are_scored_by_their_metrics() {
+    let (_folder, file) = questions();
+    let rows = rows(&mut ask(&file, &["--json"]));
+    assert_eq!(rows.len(), 1);
+    let close = |part: &str, expected: f64| {
+        let score = mean(&rows[0], part);
+        assert!((score - expected).abs() < 1e-9, "{part}: {score}");
+    };
+    let almost = 1.0 - 1.0 / 14.0;
+    close("/families/at", 0.5);
+    close("/families/read", almost);
+    close("/overall", (1.0 + almost) / 3.0);
+    assert_eq!(rows[0]["families"]["read"]["metric"], "anls");
+    assert_eq!(rows[0]["overall"]["questions"], 3);
+    assert_eq!(rows[0]["overall"]["visual_tokens_kept"], 36.0);
+    let limited = stdout(&run(&mut ask(&file, &["--limit", "1"])));
+    assert!(
+        limited.contains("2 questions") && limited.contains("0.929"),
+        "{limited}"
+    );
+}
+
+#[test]
+fn a_sweep_is_compared_with_the_baseline_and_keep_one_is_the_baseline() {
+    let (_folder, file) = questions();
+    let sweep = ["--json", "--sweep", "prune=redvtp,uniform", "keep=1,0.03"];
+    let rows = rows(&mut ask(&file, &sweep));
+    let swept: Vec<String> = rows.iter().map(|row| row["sweep"].to_string()).collect();
+    let expected = [
+        "{}",
+        r#"{"prune":"redvtp","keep":"1"}"#,
+        r#"{"prune":"redvtp","keep":"0.03"}"#,
+        r#"{"prune":"uniform","keep":"1"}"#,
+        r#"{"prune":"uniform","keep":"0.03"}"#,
+    ];
+    assert_eq!(swept, expected);
+    assert_eq!(rows[0]["status"], "baseline");
+    for kept in [1, 3] {
+        assert_eq!(rows[kept]["overall"], rows[0]["overall"]);
+    }
+    for pruned in [2, 4] {
+        let (score, plain) = (mean(&rows[pruned], "/overall"), mean(&rows[0], "/overall"));
+        let difference = rows[pruned]["overall"]["difference"]["mean"].as_f64();
+        assert!((difference.expect("a number") - (score - plain)).abs() < 1e-9);
+        assert_eq!(rows[pruned]["overall"]["visual_tokens_kept"], 1.0);
+        assert!(score < plain, "one token shows too little");
+    }
+}
+
+#[test]
+fn answers_do_not_depend_on_what_is_denoised_together() {
+    let (_folder, file) = questions();
+    let answers = |batch: &str| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let results = folder.path().join("results.jsonl");
+        let flags = [
+            "--prune", "redvtp", "--keep", "0.5", "--batch", batch, "--resume",
+        ];
+        let output = run(ask(&file, &flags).arg(&results));
+        assert!(output.status.success(), "{}", stderr(&output));
+        let text = fs::read_to_string(&results).expect("results");
+        let answers = text.lines().skip(1).map(|line| {
+            let line: Value = serde_json::from_str(line).expect("JSON");
+            (
+                line["question"].clone(),
+                line["answer"].clone(),
+                line["forwards"].clone(),
+            )
+        });
+        answers.collect::<Vec<_>>()
+    };
+    assert_eq!(answers("1"), answers("8"));
+    assert_eq!(answers("1").len(), 3);
+}
+
+#[test]
+fn an_interrupted_run_goes_on_where_it_stopped() {
+    let (folder, file) = questions();
+    let results = folder.path().join("results.jsonl");
+    let sweep = ["--json", "--sweep", "prune=uniform", "keep=0.5", "--resume"];
+    let first = rows(ask(&file, &sweep).arg(&results));
+    let whole = fs::read_to_string(&results).expect("results");
+    assert_eq!(whole.lines().count(), 1 + 2 * 3);
+    assert_eq!(
+        rows(ask(&file, &sweep).arg(&results)),
+        first,
+        "every answer and time comes back"
+    );
+    assert_eq!(fs::read_to_string(&results).expect("results"), whole);
+    fs::write(&results, &whole[..whole.len() - 9]).expect("cut");
+    let resumed = rows(ask(&file, &sweep).arg(&results));
+    assert_eq!(
+        mean(&resumed[1], "/overall").to_bits(),
+        mean(&first[1], "/overall").to_bits()
+    );
+    let again = fs::read_to_string(&results).expect("results");
+    assert_eq!(
+        again.lines().count(),
+        1 + 2 * 3,
+        "only what was cut off is asked again"
+    );
+}
+
+#[test]
+fn results_of_another_model_other_questions_or_settings_are_refused() {
+    let (folder, file) = questions();
+    let results = folder.path().join("results.jsonl");
+    let resume = |arguments: &[&str]| {
+        let mut command = ask(&file, arguments);
+        command.arg("--resume").arg(&results);
+        command
+    };
+    rows(resume(&["--json"]).arg("--prune").arg("uniform"));
+    assert_refused(
+        &mut resume(&["--prune", "uniform", "--keep", "0.25"]),
+        2,
+        "settings that are not asked",
+    );
+    assert_refused(
+        &mut resume(&[]),
+        2,
+        "repeat the same flags and sweeps, or name another file",
+    );
+    let model = common::golden("checkpoints/llada-v-tiny-a");
+    let mut other = resume(&["--prune", "uniform"]);
+    assert_refused(other.arg("-m").arg(model), 2, "results of another model");
+    fs::write(
+        &file,
+        json!({"image": "two-squares.png", "question": "?", "answer": "x"}).to_string(),
+    )
+    .expect("written");
+    assert_refused(&mut resume(&["--prune", "uniform"]), 2, "other questions");
+    fs::write(&results, "my notes\n").expect("written");
+    assert_refused(&mut resume(&[]), 2, "no file of results");
+}
+
+#[test]
+fn settings_that_cannot_be_are_rows_with_the_reason() {
+    let (_folder, file) = questions();
+    let sweep = [
+        "--sweep",
+        "prune=fastv,redvtp",
+        "prune-layer=1",
+        "--keep",
+        "0.5",
+    ];
+    let rows = rows(ask(&file, &sweep).arg("--json"));
+    assert_eq!(rows[1]["status"], "measured");
+    assert_eq!(rows[2]["status"], "refused");
+    assert!(
+        rows[2]["reason"].to_string().contains("have a layer"),
+        "{}",
+        rows[2]
+    );
+    let text = stdout(&run(&mut ask(&file, &sweep)));
+    assert!(
+        text.contains("refused: prune redvtp, prune-layer 1: "),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_built_in_suite_is_the_frozen_test_set() {
+    let rows = rows(&mut eval(&[
+        "--suite",
+        "nano-test",
+        "--limit",
+        "2",
+        "--json",
+    ]));
+    let families = rows[0]["families"].as_object().expect("families");
+    let mut names: Vec<&str> = families.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    let expected = [
+        "caption", "color", "count", "exists", "number", "shape", "what-at", "where",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(families["caption"]["metric"], "set-f1");
+    assert_eq!(rows[0]["overall"]["questions"], 16);
+    assert!(
+        mean(&rows[0], "/overall") > 0.5,
+        "the built-in model is trained on such questions"
+    );
+}
+
+#[test]
+fn charts_and_reports_are_written() {
+    let (folder, file) = questions();
+    let (chart, report) = (folder.path().join("a.svg"), folder.path().join("a.md"));
+    let sweep = ["--sweep", "prune=redvtp,random", "keep=0.5", "--chart"];
+    let output = run(ask(&file, &sweep)
+        .arg(&chart)
+        .arg("--markdown")
+        .arg(&report));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(
+        text.contains("to the baseline") && text.contains("times faster"),
+        "{text}"
+    );
+    let chart = fs::read_to_string(chart).expect("written");
+    assert!(chart.starts_with("<svg") && chart.contains("prune random"));
+    let report = fs::read_to_string(report).expect("written");
+    for part in [
+        "# Accuracy under pruning",
+        "| read | anls | 1 |",
+        "## Against random",
+        "## What it shows",
+    ] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+}
+
+#[test]
+fn bad_files_of_questions_are_refused_with_the_line() {
+    let good = json!({"image": "two-squares.png", "question": "?", "answer": "x"}).to_string();
+    for (line, status, reason) in [
+        ("{\"image\": ", 2, "line 3: EOF"),
+        (
+            r#"{"image": "two-squares.png", "answer": "x"}"#,
+            2,
+            "line 3: missing field `question`",
+        ),
+        (
+            r#"{"image": "two-squares.png", "question": "?"}"#,
+            2,
+            "line 3: missing field `answer`",
+        ),
+        (
+            r#"{"question": "?", "answer": "x"}"#,
+            2,
+            "line 3: missing field `image`",
+        ),
+        (
+            r#"{"image": "two-squares.png", "question": " ", "answer": "x"}"#,
+            2,
+            "line 3: the question is blank",
+        ),
+        (
+            r#"{"image": "two-squares.png", "question": "?", "answer": []}"#,
+            2,
+            "line 3: answer: expected at least one",
+        ),
+        (
+            r#"{"image": "two-squares.png", "question": "?", "answer": "x", "metric": "bleu"}"#,
+            2,
+            "line 3: metric: expected one of exact, anls, relaxed, set-f1, got \"bleu\"",
+        ),
+        (
+            r#"{"image": "two-squares.png", "question": "?", "answer": "x", "y": 1}"#,
+            2,
+            "unknown field `y`",
+        ),
+        (
+            r#"{"image": "none.png", "question": "?", "answer": "x"}"#,
+            1,
+            "line 3: there is no image",
+        ),
+    ] {
+        let (_folder, file) = written(&format!("{good}\n\n{line}\n"));
+        assert_refused(&mut ask(&file, &[]), status, reason);
+    }
+    let (_folder, file) = written("\n");
+    assert_refused(&mut ask(&file, &[]), 1, "has no question");
+    assert_refused(
+        &mut ask(Path::new("no-such-file.jsonl"), &[]),
+        1,
+        "no-such-file.jsonl",
+    );
+}
+
+#[test]
+fn flags_that_mean_nothing_are_usage_errors() {
+    let (_folder, file) = questions();
+    for (flags, reason) in [
+        (&["--keep", "0.5"][..], "--keep says how to prune"),
+        (&["--prune", "uniform", "--keep", "0"], "keep"),
+        (&["--sweep", "keep=0.5"], "sweep prune too"),
+        (&["--sweep", "limit=1,2"], "expected one of"),
+        (&["--sweep", "prune=magic"], "possible values"),
+        (
+            &["--sweep", "steps=4,8", "--steps", "4"],
+            "--steps is given and swept",
+        ),
+        (&["--chart", "out.jpg"], "SVG or PNG"),
+        (&["--suite", "nano-test"], "cannot be used with"),
+        (&["--batch", "0"], "invalid value"),
+    ] {
+        assert_refused(&mut ask(&file, flags), 2, reason);
+    }
+    assert_refused(&mut eval(&[]), 2, "give --jsonl FILE or --suite nano-test");
+    assert_refused(&mut eval(&["--suite", "tiny-test"]), 2, "possible values");
+}
