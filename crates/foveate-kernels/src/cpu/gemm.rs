@@ -62,9 +62,12 @@ struct Cut {
 
 impl Cut {
     fn new(product: &Product<'_>, rows: Range<usize>, isa: Chosen, threads: usize) -> Self {
-        let (tile_rows, tile_panels) = isa.tile();
+        let (most_rows, tile_panels) = isa.tile();
         let blocks = rows.len().div_ceil(BLOCK_ROWS);
-        let block_rows = rows.len().div_ceil(blocks).next_multiple_of(tile_rows);
+        // Tiles of equal height: a low one waits for its own sums.
+        let tiles = rows.len().div_ceil(blocks).div_ceil(most_rows);
+        let tile_rows = rows.len().div_ceil(blocks).div_ceil(tiles);
+        let block_rows = tiles * tile_rows;
         let blocks = rows.len().div_ceil(block_rows);
         // Four tasks a thread even out what one thread loses to other work on its core.
         let wanted = (4 * threads).div_ceil(blocks);
