@@ -2,8 +2,11 @@
 
 mod common;
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use common::{golden, options, picture, request};
-use foveate_core::{Checkpoint, Engine, Environment, Signal, Tap};
+use foveate_core::{Checkpoint, Engine, Environment, Signal, Tap, quantise};
 use foveate_kernels::{Backend, Cpu, Format, Reference};
 
 const FORMATS: [Format; 4] = [Format::F32, Format::Bf16, Format::Q8, Format::Q4];
@@ -22,8 +25,12 @@ impl Tap for Logits {
     }
 }
 
-fn engine<B: Backend>(name: &str, format: Format, backend: B) -> Engine {
-    let checkpoint = Checkpoint::open(golden().join("checkpoints").join(name)).unwrap();
+fn tiny() -> PathBuf {
+    golden().join("checkpoints/llada-v-tiny-a")
+}
+
+fn engine<B: Backend>(folder: &Path, format: Format, backend: B) -> Engine {
+    let checkpoint = Checkpoint::open(folder).unwrap();
     let environment = Environment::default();
     Engine::load_as(format, &checkpoint, &environment, backend, &mut |_, _| {}).unwrap()
 }
@@ -50,10 +57,10 @@ fn error(got: &[f32], want: &[f32]) -> f64 {
 #[test]
 fn every_format_agrees_with_the_reference_at_the_same_format() {
     for format in FORMATS {
-        let want = logits(&engine("llada-v-tiny-a", format, Reference::default()));
-        let got = logits(&engine("llada-v-tiny-a", format, Cpu::new(None).unwrap()));
+        let want = logits(&engine(&tiny(), format, Reference::default()));
+        let got = logits(&engine(&tiny(), format, Cpu::new(None).unwrap()));
         let portable = Cpu::portable(None).unwrap();
-        let portable = logits(&engine("llada-v-tiny-a", format, portable));
+        let portable = logits(&engine(&tiny(), format, portable));
         let (error, portable) = (error(&got, &want), error(&portable, &want));
         // Inputs are rounded to 14 bits beside q4, and random layers magnify.
         let limit = if format == Format::Q4 { 5e-3 } else { 1e-3 };
@@ -66,11 +73,11 @@ fn every_format_agrees_with_the_reference_at_the_same_format() {
 
 #[test]
 fn fewer_bits_leave_more_out_and_take_less_memory() {
-    let exact = engine("llada-v-tiny-a", Format::F32, Cpu::new(None).unwrap());
+    let exact = engine(&tiny(), Format::F32, Cpu::new(None).unwrap());
     let want = logits(&exact);
     let mut before = (0.0, exact.memory().weights);
     for format in [Format::Bf16, Format::Q8, Format::Q4] {
-        let engine = engine("llada-v-tiny-a", format, Cpu::new(None).unwrap());
+        let engine = engine(&tiny(), format, Cpu::new(None).unwrap());
         let now = (error(&logits(&engine), &want), engine.memory().weights);
         assert!(now.0 > before.0, "{format:?}: {now:?} after {before:?}");
         assert!(now.0 < 0.8, "{format:?}: {now:?}");
@@ -79,4 +86,130 @@ fn fewer_bits_leave_more_out_and_take_less_memory() {
         }
         before = now;
     }
+}
+
+/// Writes the tiny model in `format` to `folder`.
+fn write(format: Format, folder: &Path) -> foveate_core::Result<()> {
+    let checkpoint = Checkpoint::open(tiny())?;
+    let environment = Environment::default();
+    quantise(
+        &checkpoint,
+        &environment,
+        format,
+        "tiny",
+        folder,
+        &mut |_, _| {},
+    )
+}
+
+/// Why a folder cannot be opened.
+fn refusal(folder: &Path) -> String {
+    Checkpoint::open(folder).unwrap_err().to_string()
+}
+
+#[test]
+fn a_quantised_folder_answers_as_the_original_does_at_that_format() {
+    for format in [Format::Q8, Format::Q4] {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("quantised");
+        write(format, &folder).unwrap();
+        let stored = engine(&folder, Format::Auto, Cpu::new(None).unwrap());
+        let original = engine(&tiny(), format, Cpu::new(None).unwrap());
+        let bits = |x: Vec<f32>| x.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        assert!(
+            bits(logits(&stored)) == bits(logits(&original)),
+            "{format:?}"
+        );
+        assert_eq!(stored.memory().weights, original.memory().weights);
+        let entries = fs::read_dir(home.path()).unwrap().count();
+        assert_eq!(entries, 1, "only the folder is left");
+    }
+}
+
+#[test]
+fn a_truncated_or_foreign_quantised_folder_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("quantised");
+    write(Format::Q4, &folder).unwrap();
+    let weights = folder.join("model.safetensors");
+    let whole = fs::read(&weights).unwrap();
+
+    fs::write(&weights, &whole[..whole.len() - 7]).unwrap();
+    assert!(refusal(&folder).contains("not a valid safetensors file"));
+
+    let replaced = |from: &str, to: &str| {
+        let at = whole
+            .windows(from.len())
+            .position(|w| w == from.as_bytes())
+            .expect("the text is in the header");
+        let mut changed = whole.clone();
+        changed[at..at + to.len()].copy_from_slice(to.as_bytes());
+        fs::write(&weights, changed).unwrap();
+        refusal(&folder)
+    };
+    let version = replaced(r#""foveate.version":"1""#, r#""foveate.version":"2""#);
+    assert!(version.contains("format version \"2\""), "{version}");
+    let sizes = replaced("\"q4 ", "\"q8 ");
+    assert!(sizes.contains("U8"), "{sizes}");
+    let words = replaced("\"q4 ", "\"q5 ");
+    assert!(words.contains("expected a type and two sizes"), "{words}");
+
+    fs::write(&weights, &whole).unwrap();
+    let config = folder.join("config.json");
+    let mut text = fs::read_to_string(&config).unwrap();
+    text.push(' ');
+    fs::write(&config, text).unwrap();
+    let other = refusal(&folder);
+    assert!(other.contains("quantised from another model"), "{other}");
+}
+
+#[test]
+fn what_was_interrupted_or_cannot_be_written_leaves_no_model() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("quantised");
+    fs::create_dir(&folder).unwrap();
+    let exists = write(Format::Q8, &folder).unwrap_err().to_string();
+    assert!(exists.contains("exists"), "{exists}");
+    fs::remove_dir(&folder).unwrap();
+
+    // A run that dies between two tensors.
+    let checkpoint = Checkpoint::open(tiny()).unwrap();
+    let died = std::panic::catch_unwind(|| {
+        let environment = Environment::default();
+        let mut progress = |done, _| assert!(done < 5, "killed");
+        quantise(
+            &checkpoint,
+            &environment,
+            Format::Q8,
+            "tiny",
+            &folder,
+            &mut progress,
+        )
+    });
+    assert!(died.is_err() && !folder.exists());
+    let partial = home.path().join("quantised.partial");
+    assert!(refusal(&partial).contains("model.safetensors"));
+    let again = write(Format::Q8, &folder).unwrap_err().to_string();
+    assert!(again.contains("interrupted run"), "{again}");
+}
+
+#[test]
+fn only_an_original_is_quantised_and_only_to_fewer_bits() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("quantised");
+    let format = write(Format::Bf16, &folder).unwrap_err().to_string();
+    assert!(format.contains("expected q8 or q4"), "{format}");
+    write(Format::Q8, &folder).unwrap();
+    let checkpoint = Checkpoint::open(&folder).unwrap();
+    let environment = Environment::default();
+    let twice = home.path().join("twice");
+    let twice = quantise(
+        &checkpoint,
+        &environment,
+        Format::Q4,
+        "tiny",
+        &twice,
+        &mut |_, _| {},
+    );
+    assert!(twice.unwrap_err().to_string().contains("quantised already"));
 }

@@ -47,6 +47,7 @@ struct Stored {
     name: String,
     dtype: String,
     shape: Vec<usize>,
+    bytes: u64,
 }
 
 /// Prints the description.
@@ -80,6 +81,7 @@ fn tensors(model: &Model) -> Vec<Stored> {
             dtype: tensor
                 .as_ref()
                 .map_or("other".into(), |t| format!("{:?}", t.dtype).to_lowercase()),
+            bytes: tensor.as_ref().map_or(0, |t| t.bytes.len() as u64),
             shape: tensor.map(|t| t.shape).unwrap_or_default(),
         }
     };
@@ -96,15 +98,7 @@ fn parameters(tensors: &[Stored]) -> u64 {
 }
 
 fn stored_bytes(tensors: &[Stored]) -> u64 {
-    let size = |t: &Stored| {
-        let elements: u64 = t.shape.iter().map(|n| *n as u64).product();
-        elements * if t.dtype == "f32" { 4 } else { 2 }
-    };
-    tensors
-        .iter()
-        .filter(|t| t.dtype != "other")
-        .map(size)
-        .sum()
+    tensors.iter().map(|t| t.bytes).sum()
 }
 
 fn per_type(tensors: &[Stored]) -> BTreeMap<&str, usize> {

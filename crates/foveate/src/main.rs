@@ -18,6 +18,7 @@ mod overlay;
 mod pictures;
 mod preset;
 mod progress;
+mod quantize;
 mod report;
 mod run;
 mod sweep;
@@ -50,6 +51,7 @@ enum Command {
     Bench(Box<bench::BenchArgs>),
     Eval(Box<eval::EvalArgs>),
     Verify(verify::VerifyArgs),
+    Quantize(quantize::QuantizeArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::main(&args, &arguments, &origins),
         Command::Eval(args) => eval::main(&args, &arguments, &origins),
         Command::Verify(args) => verify::main(&args),
+        Command::Quantize(args) => quantize::main(&args),
         Command::Completions(args) => completions::main(&args),
     };
     ended.unwrap_or_else(|error| exit::report(&error))

@@ -38,6 +38,7 @@ fn help_names_every_command_and_its_flags() {
         "inspect",
         "bench",
         "verify",
+        "quantize",
         "completions",
         "Exit status",
         "FOVEATE_",
@@ -435,4 +436,27 @@ fn several_overlays_are_numbered() {
         let sheet = image::open(folder.path().join(name)).expect("a picture");
         assert!(sheet.width() > 800, "{name}");
     }
+}
+
+#[test]
+fn a_quantised_folder_is_written_inspected_and_answers() {
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = home.path().join("q4");
+    let mut quantize = foveate();
+    quantize
+        .args(["quantize", "-m"])
+        .arg(golden("checkpoints/llada-v-tiny-a"));
+    assert_refused(quantize.arg("-o").arg(&folder), 2, "add --dtype q8");
+    assert!(!folder.exists());
+    let written = run(quantize.args(["--dtype", "q4"]));
+    assert!(written.status.success(), "{}", stderr(&written));
+    let inspected = object(foveate().args(["inspect", "--json", "-m"]).arg(&folder));
+    assert!(inspected.to_string().contains("q4"), "{inspected}");
+    let answer = |command: &mut Command| {
+        let report = object(command.args(["-i", QUESTION, "--gen-length", "16", "--json"]));
+        report["answer"].clone()
+    };
+    let stored = answer(foveate().args(["run", "-m"]).arg(&folder));
+    let original = answer(tiny().args(["--dtype", "q4"]));
+    assert_eq!(stored, original);
 }

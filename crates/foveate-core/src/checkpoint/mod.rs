@@ -3,11 +3,14 @@
 //! Every tensor that is stored must be taken by somebody: [`Checkpoint::finish`] lists those that
 //! nobody asked for, because a tensor that is silently skipped is a model that silently differs.
 
+mod quantise;
 mod resolve;
 mod shards;
 mod source;
+mod stamp;
 mod tensor;
 
+pub(crate) use quantise::Kept;
 pub(crate) use resolve::cached;
 pub use resolve::{Environment, is_repository, resolve};
 pub use source::EmbeddedFiles;
@@ -20,6 +23,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use foveate_kernels::Dtype;
 
 use crate::error::{Error, Result};
 use source::{Bytes, Source};
@@ -43,6 +48,8 @@ struct Shard {
 struct Entry {
     shard: usize,
     dtype: safetensors::Dtype,
+    /// What its bytes mean instead, in a quantised file.
+    quantised: Option<Dtype>,
     shape: Vec<usize>,
     /// Bytes of the shard, already checked against its length.
     range: Range<usize>,
@@ -178,7 +185,7 @@ impl Checkpoint {
 
     fn view<'a>(&'a self, name: &'a str, entry: &'a Entry) -> Result<TensorRef<'a>> {
         let shard = &self.shards[entry.shard];
-        let Some(dtype) = dtype(entry.dtype) else {
+        let Some(dtype) = entry.quantised.or(dtype(entry.dtype)) else {
             let got = format!("{:?}", entry.dtype);
             return Err(Error::tensor(name, &shard.path, "F32, F16 or BF16", got));
         };

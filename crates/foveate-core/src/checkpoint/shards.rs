@@ -13,7 +13,7 @@ use safetensors::SafeTensors;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use super::source::Source;
-use super::{Checkpoint, Entry, Shard};
+use super::{Checkpoint, Entry, Shard, stamp};
 use crate::error::{Error, Result};
 
 const SINGLE_FILE: &str = "model.safetensors";
@@ -43,7 +43,7 @@ pub(super) fn open(source: Source) -> Result<Checkpoint> {
                 format!("{reason}; is the download complete?"),
             ));
         };
-        for (tensor, entry) in read_header(&path, bytes.as_slice(), shards.len())? {
+        for (tensor, entry) in read_header(&source, &path, bytes.as_slice(), shards.len())? {
             let placed_here = index
                 .as_ref()
                 .is_none_or(|index| index.get(&tensor) == Some(&name));
@@ -111,7 +111,12 @@ fn is_plain_file_name(name: &str) -> bool {
         && !name.contains(char::is_control)
 }
 
-fn read_header(path: &Path, file: &[u8], shard: usize) -> Result<Vec<(String, Entry)>> {
+fn read_header(
+    source: &Source,
+    path: &Path,
+    file: &[u8],
+    shard: usize,
+) -> Result<Vec<(String, Entry)>> {
     let malformed =
         |reason: String| Error::malformed(path, format!("not a valid safetensors file: {reason}"));
     let Some((length, rest)) = file.split_first_chunk::<LENGTH_BYTES>() else {
@@ -142,21 +147,32 @@ fn read_header(path: &Path, file: &[u8], shard: usize) -> Result<Vec<(String, En
     let (_, metadata) =
         SafeTensors::read_metadata(file).map_err(|error| malformed(error.to_string()))?;
     let data = LENGTH_BYTES + header.len();
-    let entries = metadata.tensors().into_iter().map(|(name, info)| {
+    let mut described = stamp::read(path, metadata.metadata().as_ref(), source)?;
+    let mut entries = Vec::new();
+    for (name, info) in metadata.tensors() {
         let range = data + info.data_offsets.0..data + info.data_offsets.1;
-        let (dtype, shape, taken) = (info.dtype, info.shape.clone(), AtomicBool::new(false));
-        (
-            name,
-            Entry {
-                shard,
-                dtype,
-                shape,
-                range,
-                taken,
-            },
-        )
-    });
-    Ok(entries.collect())
+        let mut entry = Entry {
+            shard,
+            dtype: info.dtype,
+            quantised: None,
+            shape: info.shape.clone(),
+            range,
+            taken: AtomicBool::new(false),
+        };
+        if let Some((dtype, [rows, cols])) = described.remove(&name) {
+            let stored = [rows, dtype.row_bytes(cols)];
+            if entry.dtype != safetensors::Dtype::U8 || entry.shape != stored {
+                let got = format!("{:?} {:?}", entry.dtype, entry.shape);
+                return Err(Error::tensor(&name, path, format!("U8 {stored:?}"), got));
+            }
+            (entry.quantised, entry.shape) = (Some(dtype), vec![rows, cols]);
+        }
+        entries.push((name, entry));
+    }
+    match described.keys().next() {
+        Some(name) => Err(Error::tensor(name, path, "this quantised tensor", "none")),
+        None => Ok(entries),
+    }
 }
 
 /// Accepts any JSON object whose keys differ.

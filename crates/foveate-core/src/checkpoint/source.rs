@@ -40,6 +40,31 @@ impl Source {
         }
     }
 
+    /// Every file beside the weights: configuration, vocabulary, templates.
+    pub(crate) fn companions(&self) -> Result<Vec<(String, Cow<'static, [u8]>)>> {
+        let mut names = Vec::new();
+        match self {
+            Self::Folder(folder) => {
+                let failed = |error| Error::io(folder, error);
+                for entry in std::fs::read_dir(folder).map_err(failed)? {
+                    let entry = entry.map_err(failed)?;
+                    if entry.path().is_file() {
+                        names.extend(entry.file_name().into_string());
+                    }
+                }
+            }
+            Self::Embedded(files) => names.extend(files.iter().map(|(name, _)| (*name).to_owned())),
+        }
+        names.retain(|name| !name.starts_with('.') && !is_weights(name));
+        let mut files = Vec::new();
+        for name in names {
+            if let Some(bytes) = self.read(&name)? {
+                files.push((name, bytes));
+            }
+        }
+        Ok(files)
+    }
+
     /// The bytes of a weight file without reading them; `None` when it does not exist.
     pub(crate) fn map(&self, name: &str) -> Result<Option<Bytes>> {
         match self {
@@ -47,6 +72,20 @@ impl Source {
             Self::Embedded(files) => Ok(embedded(files, name).map(Bytes::Static)),
         }
     }
+}
+
+/// Whether a file holds weights, in whichever format, or says where they are.
+fn is_weights(name: &str) -> bool {
+    const ENDINGS: [&str; 7] = [
+        ".safetensors",
+        ".index.json",
+        ".bin",
+        ".pt",
+        ".pth",
+        ".gguf",
+        ".partial",
+    ];
+    ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
 /// The bytes of one weight file.

@@ -55,6 +55,7 @@ pub(super) fn open(
         tensors: TENSORS,
         decoder: files.decoder(vocabulary),
         vision: files.vision(),
+        tower: files.tower.origin.clone(),
         tiling: files.lavida_tiling()?,
         stored_vocabulary: language.vocab_size,
         mask: files.tokenizer.special_ids().mask,

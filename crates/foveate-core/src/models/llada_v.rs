@@ -50,6 +50,7 @@ pub(super) fn open(
         // `resize_token_embeddings(len(tokenizer))` cuts embedding and head alike.
         decoder: files.decoder(files.tokenizer.len()),
         vision: files.vision(),
+        tower: files.tower.origin.clone(),
         tiling: files.tiling(Pooling::None, OneView::Bare)?,
         stored_vocabulary: files.config.language.vocab_size,
         mask: ids.mask,

@@ -6,11 +6,11 @@ mod llada_v;
 mod llava;
 mod synthetic;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use foveate_kernels::Backend;
+use foveate_kernels::{Backend, Dtype, Format};
 
-use crate::checkpoint::{Checkpoint, Environment};
+use crate::checkpoint::{self, Checkpoint, Environment};
 use crate::config::{GenerationDefaults, Identity};
 use crate::denoise::Options;
 use crate::error::{Error, Result};
@@ -39,6 +39,8 @@ pub struct ModelCard {
     pub family: &'static str,
     /// The decoder.
     pub decoder: DecoderShape,
+    /// Where the sizes of the vision tower were found.
+    pub tower: PathBuf,
     /// The vision tower and projector.
     pub vision: VisionShape,
     /// How a picture becomes views and visual tokens.
@@ -163,6 +165,36 @@ pub(crate) fn open(checkpoint: &Checkpoint, environment: &Environment) -> Result
 /// Sizes, tiling and defaults of a checkpoint, without reading a weight.
 pub fn card(checkpoint: &Checkpoint, environment: &Environment) -> Result<ModelCard> {
     Ok(open(checkpoint, environment)?.card().clone())
+}
+
+/// Writes a checkpoint to the new folder `out` with the linears of the decoder's layers in `format`, which
+/// is [`Format::Q8`] or [`Format::Q4`], and everything else as it is. Any command opens the folder.
+/// `origin` is noted in it; `progress` hears of tensors done and in all.
+pub fn quantise(
+    checkpoint: &Checkpoint,
+    environment: &Environment,
+    format: Format,
+    origin: &str,
+    out: &Path,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<()> {
+    let dtype = match format {
+        Format::Q8 => Dtype::Q8,
+        Format::Q4 => Dtype::Q4,
+        other => {
+            let reason = format!("expected q8 or q4, got {other:?}").to_lowercase();
+            return Err(Error::request("dtype", reason));
+        }
+    };
+    let card = card(checkpoint, environment)?;
+    let names = &card.tensors.decoder;
+    let weights = names.layer_weights(card.decoder.layers);
+    let kept = checkpoint::Kept {
+        quantised: &weights,
+        ignored: ignored(),
+        tower: &card.tower,
+    };
+    checkpoint.write_quantised(out, &kept, dtype, origin, progress)
 }
 
 /// The network of `card`'s family.

@@ -1,6 +1,6 @@
 //! Models of a given shape with seeded random weights, for measuring speed and memory.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use foveate_kernels::Heads;
 
@@ -142,6 +142,7 @@ impl Synthetic {
             tensors: llada_v::TENSORS,
             decoder,
             vision,
+            tower: PathBuf::new(),
             tiling,
             stored_vocabulary: decoder.vocabulary,
             mask,

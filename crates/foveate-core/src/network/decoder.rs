@@ -44,6 +44,18 @@ pub(crate) struct DecoderNames {
     pub(crate) head: &'static str,
 }
 
+impl DecoderNames {
+    /// The weights of all linears of `layers` layers.
+    pub(crate) fn layer_weights(&self, layers: usize) -> Vec<String> {
+        let [key, value] = self.key_value;
+        let [gate, up] = self.gate_up;
+        let patterns = [self.query, key, value, self.output, gate, up, self.down];
+        (0..layers)
+            .flat_map(|i| patterns.map(|p| p.replace("{i}", &i.to_string()) + ".weight"))
+            .collect()
+    }
+}
+
 pub(super) struct Layer<B: Backend> {
     input_norm: B::Buf,
     query: B::Weight,
