@@ -91,9 +91,18 @@ impl<'a> Source<'a> {
                 })
             }
             Origin::Random(seed) => {
-                let bytes = random(*seed, name, rows * cols, cols);
+                let mut bytes = random(*seed, name, rows * cols, cols);
+                // What stays unquantised is as in the released 8B models.
+                let dtype = match self.format {
+                    Format::Q8 | Format::Q4 => {
+                        let halves = bytes.as_chunks::<4>().0.iter();
+                        bytes = halves.flat_map(|x| [x[2], x[3]]).collect();
+                        Dtype::Bf16
+                    }
+                    _ => Dtype::F32,
+                };
                 Ok(Tensor {
-                    dtype: Dtype::F32,
+                    dtype,
                     rows,
                     cols,
                     bytes: Cow::Owned(bytes),
