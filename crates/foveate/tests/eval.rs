@@ -268,6 +268,8 @@ fn charts_and_reports_are_written() {
     for part in [
         "# Accuracy under pruning",
         "| read | anls | 1 |",
+        "| redvtp | step=1 | masked | compact |",
+        "| random | decoder | – | original |",
         "## Against random",
         "## What it shows",
     ] {

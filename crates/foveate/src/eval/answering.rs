@@ -159,7 +159,12 @@ fn denoise(
     let start = |index: &usize| {
         let message = Message::user(&job.questions.list[*index].text, images.len());
         let prompt = engine.prompt(&[message], run.think)?;
-        engine.start_from(&prompt, images, &run.options)
+        let options = Options {
+            // Without seeds of their own, all questions would lose the same random tokens.
+            seed: run.options.seed.wrapping_add(*index as u64),
+            ..run.options.clone()
+        };
+        engine.start_from(&prompt, images, &options)
     };
     let denoisers: Result<Vec<Denoiser>, Error> = batch.iter().map(start).collect();
     let mut denoisers = denoisers?;
@@ -177,7 +182,8 @@ fn denoise(
             break;
         }
     }
-    let time_ms = clock.elapsed().as_secs_f64() * 1e3 / batch.len() as f64;
+    // To the microsecond: numbers of few digits are read back exactly.
+    let time_ms = report::to_milliseconds(clock.elapsed().as_secs_f64() / batch.len() as f64);
     let finished = |denoiser: &Denoiser| {
         let outcome = denoiser.outcome();
         Ok(Answer {

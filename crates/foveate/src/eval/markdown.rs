@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use super::page::{Page, Row, costs, range, share, signed};
 use super::summary::Estimate;
-use crate::sweep::{cells, label};
+use crate::sweep::{UNSAID, cells};
 
 /// The command as it would be typed again.
 pub(super) fn command_line(arguments: &[OsString]) -> String {
@@ -43,7 +45,7 @@ pub(super) fn report(page: &Page<'_>, command: &str) -> String {
         page.questions.list.len(),
         page.questions.by_pictures().len(),
         if cfg!(debug_assertions) {
-            "; this was a development build on a busy machine, so take them as ratios"
+            "; this was a development build, so they are a hint and no measurement"
         } else {
             ""
         },
@@ -52,6 +54,7 @@ pub(super) fn report(page: &Page<'_>, command: &str) -> String {
     if page.sweeps.is_empty() {
         return text;
     }
+    text += &methods(page);
     text += &overall(page);
     text += &families(page);
     text += &against_random(page);
@@ -84,6 +87,36 @@ fn unpruned(page: &Page<'_>) -> String {
     let titles = ["family", "metric", "questions", "score", "95 %"];
     text += &table(&titles.map(str::to_owned), 2, &lines.unwrap_or_default());
     text
+}
+
+/// Where the rows differ in more than their names.
+fn methods(page: &Page<'_>) -> String {
+    let mut lines: Vec<Vec<String>> = Vec::new();
+    for (row, _) in page.measured() {
+        let settings = page.pruning(row);
+        let part = |name: &str| match settings.get(name) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Null) | None => UNSAID.to_owned(),
+            Some(other) => other.to_string(),
+        };
+        let line = ["method", "at", "queries", "positions"].map(part).to_vec();
+        if settings.is_object() && !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    if lines.is_empty() {
+        return String::new();
+    }
+    let titles = [
+        "method",
+        "tokens leave at",
+        "attention of",
+        "positions of the rest",
+    ];
+    let about = "Before the decoder, after a step, or after a layer of the first step (`fastv`: of every pass). \
+        Compact positions are renumbered without gaps, original ones are as they were.";
+    let heading = format!("## What was compared\n\n{about}\n\n");
+    heading + &table(&titles.map(str::to_owned), 4, &lines)
 }
 
 fn overall(page: &Page<'_>) -> String {
@@ -196,7 +229,11 @@ fn findings(page: &Page<'_>) -> String {
         };
         page.measured().filter(move |(row, _)| prunes(row))
     };
-    let name = |row: &Row<'_>| label(&row.setup.combination);
+    let name = |row: &Row<'_>| {
+        let values = row.setup.combination.iter();
+        let values: Vec<&str> = values.map(|(_, value)| value.as_str()).collect();
+        values.join(" ")
+    };
     let kept = |low: f64, high: f64| -> Vec<String> {
         let within = pruned().filter(|(_, summary)| {
             let share = summary.score.mean / baseline.max(f64::MIN_POSITIVE);

@@ -249,6 +249,12 @@ impl<'a> Page<'a> {
         Ok(object)
     }
 
+    /// What pruning does in a row, after its own defaults; null without any.
+    pub(super) fn pruning(&self, row: &Row<'_>) -> Value {
+        let options = report::options(&row.setup.options, self.layers);
+        options.map_or(Value::Null, |mut options| options["prune"].take())
+    }
+
     /// Accuracy against speed.
     pub(super) fn chart(&self) -> Chart {
         let group = |row: &Row<'_>| match row.setup.combination.first() {
