@@ -66,9 +66,10 @@ fn check(checkpoint: &Checkpoint) {
         } else {
             tensor.shape.iter().product()
         };
-        assert_eq!(tensor.bytes.len(), numbers * tensor.dtype.bytes());
-        assert_eq!(tensor.to_f32().len(), numbers);
         let rows = tensor.rows();
+        let columns = numbers.checked_div(rows).unwrap_or(0);
+        assert_eq!(tensor.bytes.len(), rows * tensor.dtype.row_bytes(columns));
+        assert_eq!(tensor.to_f32().len(), numbers);
         if numbers > 0 {
             assert_eq!(tensor.row_bytes(0..rows).len(), tensor.bytes.len());
             assert_eq!(
