@@ -48,7 +48,7 @@ use crate::backend::{
 };
 use crate::error::{Error, Result, same};
 use crate::quant::Format;
-use crate::reference::{lowest, similarity};
+use crate::reference::least_alike;
 use crate::tensor::TensorView;
 use finish::Finish;
 use gemm::Product;
@@ -224,23 +224,7 @@ impl Backend for Cpu {
         columns: Range<usize>,
         count: usize,
     ) -> Result<Vec<u32>> {
-        same("counterparts of compared rows", rows.len(), to.len())?;
-        same("width of compared rows", x.width, kept.width)?;
-        let last = to.iter().max().map_or(0, |r| *r as usize + 1);
-        if rows.end > x.rows || last > kept.rows || columns.end > x.width {
-            return Err(Error::shape(
-                "rows and columns compared",
-                format!("at most {}, {}, {}", x.rows, kept.rows, x.width),
-                format!("{}, {last}, {}", rows.end, columns.end),
-            ));
-        }
-        let first = rows.start as u32;
-        let pairs = rows.zip(to).map(|(row, &to)| {
-            let kept = &kept.row(to as usize)[columns.clone()];
-            similarity(&x.row(row)[columns.clone()], kept)
-        });
-        let least = lowest(&pairs.collect::<Vec<_>>(), count);
-        Ok(least.iter().map(|i| first + i).collect())
+        least_alike(x.plain(), rows, kept.plain(), to, columns, count)
     }
 
     fn norm(

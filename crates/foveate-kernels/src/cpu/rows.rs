@@ -10,6 +10,7 @@ use super::share::Share;
 use super::team::Team;
 use crate::backend::{Into, Norm, NormKind, RowMap};
 use crate::error::{Error, Result, same};
+use crate::reference::Plain;
 
 /// Activations `[rows, width]` of [`Cpu`](super::Cpu).
 #[derive(Debug)]
@@ -53,6 +54,14 @@ impl Rows {
     pub(super) fn reshape(&mut self, width: usize) {
         self.data.clear();
         (self.rows, self.width) = (0, width);
+    }
+
+    pub(super) fn plain(&self) -> Plain<'_> {
+        Plain {
+            data: &self.data,
+            rows: self.rows,
+            width: self.width,
+        }
     }
 
     pub(super) fn row(&self, row: usize) -> &[f32] {

@@ -1,7 +1,10 @@
 //! The formulas, each on one row.
 
+use std::ops::Range;
+
 use super::Rows;
 use crate::backend::{Ask, Guess, Norm, NormKind, Pick, Rotation, Sum};
+use crate::error::{Error, Result, same};
 
 /// The inner product, in f64.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
@@ -152,14 +155,51 @@ pub(super) fn guess(logits: &[f64], pick: &Pick<'_>) -> Guess {
     }
 }
 
+/// Rows of f32 as they lie in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain<'a> {
+    pub(crate) data: &'a [f32],
+    pub(crate) rows: usize,
+    pub(crate) width: usize,
+}
+
+/// [`Backend::least_alike`](crate::Backend::least_alike) of rows on the host.
+pub(crate) fn least_alike(
+    x: Plain<'_>,
+    rows: Range<usize>,
+    kept: Plain<'_>,
+    to: &[u32],
+    columns: Range<usize>,
+    count: usize,
+) -> Result<Vec<u32>> {
+    same("counterparts of compared rows", rows.len(), to.len())?;
+    same("width of compared rows", x.width, kept.width)?;
+    let last = to.iter().max().map_or(0, |r| *r as usize + 1);
+    if rows.end > x.rows || last > kept.rows || columns.end > x.width {
+        return Err(Error::shape(
+            "rows and columns compared",
+            format!("at most {}, {}, {}", x.rows, kept.rows, x.width),
+            format!("{}, {last}, {}", rows.end, columns.end),
+        ));
+    }
+    let part =
+        |of: Plain<'_>, row: usize| row * of.width + columns.start..row * of.width + columns.end;
+    let first = rows.start as u32;
+    let pairs = rows
+        .zip(to)
+        .map(|(row, &to)| similarity(&x.data[part(x, row)], &kept.data[part(kept, to as usize)]));
+    let least = lowest(&pairs.collect::<Vec<_>>(), count);
+    Ok(least.iter().map(|i| first + i).collect())
+}
+
 /// Cosine similarity, each length at least 1e-8 (`torch.nn.functional.cosine_similarity`).
-pub(crate) fn similarity(a: &[f32], b: &[f32]) -> f64 {
+fn similarity(a: &[f32], b: &[f32]) -> f64 {
     let length = |x: &[f32]| dot(x, x).sqrt().max(1e-8);
     dot(a, b) / (length(a) * length(b))
 }
 
 /// The indices of the `count` lowest values, ascending; the lower index among equals.
-pub(crate) fn lowest(values: &[f64], count: usize) -> Vec<u32> {
+fn lowest(values: &[f64], count: usize) -> Vec<u32> {
     let mut order: Vec<u32> = (0..values.len() as u32).collect();
     order.sort_by(|&a, &b| {
         values[a as usize]

@@ -14,8 +14,8 @@ use crate::error::{Error, Result, same};
 use crate::quant::{Format, encode_row};
 use crate::tensor::{Dtype, TensorView};
 pub use math::erf;
+pub(crate) use math::{Plain, frequency, least_alike};
 use math::{dot, gelu_erf, gelu_tanh, guess, normalise, report, rotate, softmax};
-pub(crate) use math::{frequency, lowest, similarity};
 
 /// Plain loops. Slow, obvious, and what every other backend is tested against.
 #[derive(Debug, Default)]
@@ -34,6 +34,14 @@ pub struct Rows {
 }
 
 impl Rows {
+    fn plain(&self) -> Plain<'_> {
+        Plain {
+            data: &self.data,
+            rows: self.rows,
+            width: self.width,
+        }
+    }
+
     fn row(&self, r: usize) -> &[f32] {
         &self.data[r * self.width..(r + 1) * self.width]
     }
@@ -244,23 +252,7 @@ impl Backend for Reference {
         columns: Range<usize>,
         count: usize,
     ) -> Result<Vec<u32>> {
-        same("counterparts of compared rows", rows.len(), to.len())?;
-        same("width of compared rows", x.width, kept.width)?;
-        let last = to.iter().max().map_or(0, |r| *r as usize + 1);
-        if rows.end > x.rows || last > kept.rows || columns.end > x.width {
-            return Err(Error::shape(
-                "rows and columns compared",
-                format!("at most {}, {}, {}", x.rows, kept.rows, x.width),
-                format!("{}, {last}, {}", rows.end, columns.end),
-            ));
-        }
-        let first = rows.start as u32;
-        let pairs = rows.zip(to).map(|(row, &to)| {
-            let kept = &kept.row(to as usize)[columns.clone()];
-            similarity(&x.row(row)[columns.clone()], kept)
-        });
-        let least = lowest(&pairs.collect::<Vec<_>>(), count);
-        Ok(least.iter().map(|i| first + i).collect())
+        least_alike(x.plain(), rows, kept.plain(), to, columns, count)
     }
 
     fn norm(

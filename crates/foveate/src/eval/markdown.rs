@@ -287,8 +287,7 @@ mod tests {
 
     #[test]
     fn the_command_is_repeated_without_the_file_of_results() {
-        let line =
-            "./target/foveate eval --resume /tmp/x --suite nano-test --resume=y --markdown a.md";
+        let line = "./target/foveate eval --resume old.jsonl --suite nano-test --resume=new.jsonl --markdown a.md";
         let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
         assert_eq!(
             command_line(&words),

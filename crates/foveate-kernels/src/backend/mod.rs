@@ -1,0 +1,223 @@
+//! The few operations that a device implements, and the plain data they take.
+
+mod plan;
+mod rank;
+mod row_map;
+
+use std::ops::Range;
+
+pub use plan::{Ask, Hidden, Plan, Rotation, Span, Sum};
+pub use rank::{Guess, Pick, Rank};
+pub use row_map::RowMap;
+
+use crate::error::Result;
+use crate::quant::Format;
+use crate::tensor::TensorView;
+
+/// One device's arithmetic. Rows of activations are f32; weights are whatever [`Backend::weight`] made.
+///
+/// Shapes are written `[rows, width]`. Every operation resizes its output to the rows it writes,
+/// except those with an `at`, which write into rows that exist.
+pub trait Backend: Send + 'static {
+    /// Activations `[rows, width]`, with room for more rows than are in use.
+    type Buf: Send + Sync + 'static;
+    /// A linear's or table's parameters in the device's own layout and format.
+    type Weight: Send;
+    /// The tables of one step (spans, rotations, asks), made once and used by every layer.
+    type Plan: Send;
+
+    /// `reference`, `cpu`, …
+    fn name(&self) -> &'static str;
+    /// Which kernel serves each operation on this machine.
+    fn kernels(&self) -> Vec<KernelName>;
+
+    /// Packs `parts` (each `[outputs, inputs]`) and the optional biases, one per part. A linear then
+    /// computes with the numbers that `format` leaves of them.
+    fn weight(
+        &self,
+        parts: &[TensorView<'_>],
+        biases: &[TensorView<'_>],
+        layout: Layout,
+        format: Format,
+    ) -> Result<Self::Weight>;
+    /// A buffer of `rows` rows of `width` zeros.
+    fn buf(&self, rows: usize, width: usize) -> Result<Self::Buf>;
+    /// Changes the rows in use; grows the memory only when they never fitted before.
+    fn resize(&self, buf: &mut Self::Buf, rows: usize) -> Result<()>;
+    /// Empties a buffer and gives its rows another width; the memory stays.
+    fn reshape(&self, buf: &mut Self::Buf, width: usize);
+    /// The tables of a step.
+    fn plan(&mut self, plan: &Plan) -> Result<Self::Plan>;
+
+    /// Copies host rows into `out` from row `at` on.
+    fn write(&mut self, rows: &[f32], out: &mut Self::Buf, at: usize) -> Result<()>;
+    /// Copies rows `rows` of `x` to the end of `out`.
+    fn read(&mut self, x: &Self::Buf, rows: Range<usize>, out: &mut Vec<f32>) -> Result<()>;
+
+    /// Looks up `ids` in a [`Layout::Table`] and writes the rows from `at` on.
+    fn embed(
+        &mut self,
+        table: &Self::Weight,
+        ids: &[u32],
+        out: &mut Self::Buf,
+        at: usize,
+    ) -> Result<()>;
+    /// Writes weighted sums of rows of `x` from `at` on: gather, splice, pool, prune, merge, guide.
+    fn combine(
+        &mut self,
+        x: &Self::Buf,
+        map: &RowMap,
+        out: &mut Self::Buf,
+        at: usize,
+    ) -> Result<()>;
+    /// Puts row `from[i]` of `x` into row `to[i]` of `out`; the other rows of `out` stay.
+    fn scatter(
+        &mut self,
+        x: &Self::Buf,
+        from: &[u32],
+        to: &[u32],
+        into: Into,
+        out: &mut Self::Buf,
+    ) -> Result<()>;
+    /// The `count` rows of `x` among `rows` that are least like their counterparts, row `to[i]` of `kept`
+    /// for the `i`th, ascending: lowest cosine similarity of the columns `columns`, accumulated in f64;
+    /// the lower row among equals.
+    fn least_alike(
+        &mut self,
+        x: &Self::Buf,
+        rows: Range<usize>,
+        kept: &Self::Buf,
+        to: &[u32],
+        columns: Range<usize>,
+        count: usize,
+    ) -> Result<Vec<u32>>;
+    /// Normalises all rows of `x`, or the listed ones in that order.
+    fn norm(
+        &mut self,
+        x: &Self::Buf,
+        rows: Option<&[u32]>,
+        norm: &Norm<'_, Self::Buf>,
+        out: &mut Self::Buf,
+    ) -> Result<()>;
+    /// `act(x · wᵀ + bias)`, stored or added to `out`; `[rows, inputs] → [rows, outputs]`.
+    ///
+    /// With [`Into::Add`] row `r` of the result goes to row `r` of `out`, which must have these rows.
+    fn linear(
+        &mut self,
+        x: &Self::Buf,
+        w: &Self::Weight,
+        act: Act,
+        into: Into,
+        out: &mut Self::Buf,
+    ) -> Result<()>;
+    /// Attention of `q` `[query rows, heads · dim]` over the rows of all `kv` buffers, one after the
+    /// other, each `[key rows, 2 · kv_heads · dim]` (keys, then values; keys not yet rotated). Softmax
+    /// runs over each span's whole key range.
+    ///
+    /// With a probe, adds the head-averaged attention mass that the plan asks for to it: a
+    /// `[1, n]` buffer with each [`Ask`]'s block in order.
+    fn attend(
+        &mut self,
+        q: &Self::Buf,
+        kv: &[&Self::Buf],
+        heads: &Heads,
+        plan: &Self::Plan,
+        probe: Option<&mut Self::Buf>,
+        out: &mut Self::Buf,
+    ) -> Result<()>;
+    /// Head, forbidden ids, noise, argmax and confidence in one; the logits are never stored whole.
+    fn rank(
+        &mut self,
+        x: &Self::Buf,
+        head: &Self::Weight,
+        rank: &Rank<'_>,
+        out: &mut Vec<Guess>,
+    ) -> Result<()>;
+
+    /// Bytes held now.
+    fn memory(&self) -> Memory;
+}
+
+/// The kernel behind one operation, for reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelName {
+    /// The [`Backend`] method.
+    pub operation: &'static str,
+    /// The implementation chosen on this machine, for example `avx2+fma 6x16, f32 panels`.
+    pub kernel: String,
+}
+
+/// What a weight is used for, which decides how it lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Parts stacked along the outputs: `[q; k; v]`.
+    Linear,
+    /// Two parts, gate and up, for [`Act::SwiGlu`]; the linear has as many outputs as one part.
+    Gated,
+    /// Rows to be looked up by id.
+    Table,
+}
+
+/// What [`Backend::linear`] applies to each output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Nothing.
+    None,
+    /// `silu(gate) · up`; needs [`Layout::Gated`].
+    SwiGlu,
+    /// Gaussian error linear unit, tanh form (`SigLIP`).
+    GeluTanh,
+    /// Gaussian error linear unit, erf form (projector).
+    GeluErf,
+}
+
+/// Where a result goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Into {
+    /// Replaces the output.
+    Store,
+    /// Is added to it (residual stream).
+    Add,
+}
+
+/// A normalisation and its parameters, each `[1, width]`.
+#[derive(Debug)]
+pub struct Norm<'a, Buf> {
+    /// Which formula.
+    pub kind: NormKind,
+    /// Multiplied after normalising.
+    pub scale: &'a Buf,
+    /// Added last ([`NormKind::Layer`] only).
+    pub shift: Option<&'a Buf>,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+/// The two normalisations in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// `x / sqrt(mean(x²) + eps)`.
+    Rms,
+    /// `(x - mean) / sqrt(var + eps)`.
+    Layer,
+}
+
+/// The geometry of an attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads.
+    pub count: usize,
+    /// Key and value heads; query head `h` reads `h / (count / kv_count)`.
+    pub kv_count: usize,
+    /// Width of one head.
+    pub dim: usize,
+}
+
+/// Bytes held by a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Packed weights.
+    pub weights: usize,
+    /// Step buffers at their capacity.
+    pub buffers: usize,
+}

@@ -1,0 +1,135 @@
+//! The tables of one step's attention: who sees whom, from which positions, and what is reported.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+
+/// The tables of one step's attention.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Who attends to whom; the query ranges must be disjoint.
+    pub spans: Vec<Span>,
+    /// Rotary positions, or none (vision tower).
+    pub rotation: Option<Rotation>,
+    /// Keys that single queries do not see although their span does.
+    pub hidden: Vec<Hidden>,
+    /// Attention mass to report.
+    pub asks: Vec<Ask>,
+}
+
+/// A key that one query of a span does not see: leave-one-out attention is a list of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    /// A row of `q`, inside a span.
+    pub query: usize,
+    /// A row of `kv`, inside the same span, which has others.
+    pub key: usize,
+}
+
+/// Query rows that attend to all of a range of key rows. A batch, the views of an image, a prefix
+/// mask and block-causal decoding are all lists of spans.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Rows of `q`.
+    pub queries: Range<usize>,
+    /// Rows of `kv`, counted through all its buffers.
+    pub keys: Range<usize>,
+}
+
+impl Plan {
+    /// Refuses a hidden key outside its query's span.
+    pub(crate) fn check_hidden(&self) -> Result<()> {
+        let inside = |hidden: &Hidden, span: &Span| {
+            span.queries.contains(&hidden.query) && span.keys.contains(&hidden.key)
+        };
+        let lost = |hidden: &&Hidden| !self.spans.iter().any(|span| inside(hidden, span));
+        match self.hidden.iter().find(lost) {
+            Some(hidden) => Err(Error::shape(
+                "a hidden key",
+                "a query and a key inside one span",
+                format!("{hidden:?}"),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for only these rows of `q`, ascending, which close ranks; keys stay.
+    #[must_use]
+    pub fn narrow(&self, rows: &[u32]) -> Self {
+        let inside = |range: &Range<usize>| {
+            let index = |bound: usize| rows.partition_point(|&r| (r as usize) < bound);
+            index(range.start)..index(range.end)
+        };
+        let spans = self.spans.iter().map(|span| Span {
+            queries: inside(&span.queries),
+            keys: span.keys.clone(),
+        });
+        let asks = self.asks.iter().map(|ask| Ask {
+            queries: inside(&ask.queries),
+            keys: ask.keys.clone(),
+            sum: ask.sum,
+        });
+        let hidden = self.hidden.iter().filter_map(|hidden| {
+            let query = rows.binary_search(&(hidden.query as u32)).ok()?;
+            Some(Hidden { query, ..*hidden })
+        });
+        let rotation = self.rotation.as_ref().map(|rotation| Rotation {
+            queries: rows.iter().map(|&r| rotation.queries[r as usize]).collect(),
+            ..rotation.clone()
+        });
+        Self {
+            spans: spans.collect(),
+            rotation,
+            hidden: hidden.collect(),
+            asks: asks.collect(),
+        }
+    }
+}
+
+/// Half-split rotary embedding (`NeoX`), with its own position per row.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    /// Base of the frequencies, `theta^(-2j/dim)`.
+    pub theta: f32,
+    /// Head width.
+    pub dim: usize,
+    /// Position of every row of `q`.
+    pub queries: Vec<u32>,
+    /// Position of every row of `kv`.
+    pub keys: Vec<u32>,
+}
+
+/// Attention mass wanted: post-softmax probability, averaged over heads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Rows of `q`, inside one span.
+    pub queries: Range<usize>,
+    /// Rows of `kv`, inside the same span.
+    pub keys: Range<usize>,
+    /// One block of `queries × keys`, or their sum over the queries.
+    pub sum: Sum,
+}
+
+/// How an [`Ask`] is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sum {
+    /// `[queries, keys]`.
+    PerRow,
+    /// `[keys]`, summed over the queries.
+    OverRows,
+}
+
+impl Ask {
+    /// Floats this ask takes in the probe.
+    pub fn len(&self) -> usize {
+        match self.sum {
+            Sum::PerRow => self.queries.len() * self.keys.len(),
+            Sum::OverRows => self.keys.len(),
+        }
+    }
+
+    /// Whether nothing is asked.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
