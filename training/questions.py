@@ -122,7 +122,7 @@ FAMILIES = {
 
 # How often training asks each family: the harder ones more often.
 TRAINING_WEIGHTS = {
-    "color": 0.8, "shape": 1.6, "count": 0.5, "where": 1.7, "what-at": 1.3, "number": 0.7, "exists": 1.9, "caption": 0.9,
+    "color": 0.8, "shape": 2.5, "count": 0.5, "where": 1.7, "what-at": 1.3, "number": 0.7, "exists": 1.9, "caption": 0.9,
 }
 
 

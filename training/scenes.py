@@ -139,12 +139,17 @@ SPRITES, DIGITS = render_sprites()
 BLENDS = {key: (1 - sprite[..., 3:] / 255, sprite[..., :3] * sprite[..., 3:] / 255) for key, sprite in SPRITES.items()}
 
 
+def random_shape(rng: random.Random) -> Thing:
+    """Draws a coloured shape."""
+    color, shape = rng.choice(list(COLORS)), rng.choice(SHAPES)
+    return Thing(f"{color} {shape}", color=color, shape=shape)
+
+
 def random_thing(rng: random.Random, allow_number: bool) -> Thing:
     """Draws a thing: 45 % shapes, 35 % pictograms, 20 % numbers where one is still allowed."""
     kind = rng.random()
     if kind < 0.45:
-        color, shape = rng.choice(list(COLORS)), rng.choice(SHAPES)
-        return Thing(f"{color} {shape}", color=color, shape=shape)
+        return random_shape(rng)
     if kind < 0.8 or not allow_number:
         return Thing(rng.choice(list(EMOJI)))
     digits = rng.choice("0123456789") + rng.choice("0123456789")
@@ -160,6 +165,18 @@ def random_scene(rng: random.Random) -> Scene:
         thing = random_thing(rng, not has_number)
         while thing.name in names:
             thing = random_thing(rng, not has_number)
+        scene[cell] = thing
+    return dict(sorted(scene.items()))
+
+
+def scene_of_shapes(rng: random.Random) -> Scene:
+    """Two to four different shapes in different cells."""
+    scene: Scene = {}
+    for cell in rng.sample(range(4), rng.choice([2, 3, 4])):
+        names = {thing.name for thing in scene.values()}
+        thing = random_shape(rng)
+        while thing.name in names:
+            thing = random_shape(rng)
         scene[cell] = thing
     return dict(sorted(scene.items()))
 

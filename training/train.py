@@ -20,7 +20,7 @@ from torch import Tensor
 
 from model import Config, Foveate, PatchHead, generate
 from questions import FAMILIES, draw_questions, score
-from scenes import PATCH_CLASSES, draw_scenes, patch_labels, random_scene
+from scenes import PATCH_CLASSES, draw_scenes, patch_labels, random_scene, scene_of_shapes
 from text import Text
 
 IMAGES_PER_STEP = 32
@@ -29,6 +29,9 @@ VISION_IMAGES_PER_STEP = 128
 CANVAS_LENGTHS, CANVAS_WEIGHTS = [4, 8, 16, 32], [9, 5, 2, 4]
 CAPTION_CANVAS_LENGTHS, CAPTION_CANVAS_WEIGHTS = [16, 24, 32], [1, 1, 5]
 FILLER_WEIGHT = 0.1
+# Share of training scenes with two to four shapes and nothing else. A question about the shape of a
+# colour teaches nothing where there is one shape, and that is most scenes of the held-out kind.
+SHAPES_ONLY = 0.35
 EMA_DECAY = 0.99
 
 
@@ -52,7 +55,7 @@ def blur(images: np.ndarray, amount: float) -> np.ndarray:
 
 def draw_images(rng: random.Random, count: int):
     """Scenes, their pictures (half of the batches slightly blurred) and patch labels."""
-    scenes = [random_scene(rng) for _ in range(count)]
+    scenes = [scene_of_shapes(rng) if rng.random() < SHAPES_ONLY else random_scene(rng) for _ in range(count)]
     images = draw_scenes(rng, scenes)
     if rng.random() < 0.5:
         images = blur(images, rng.uniform(-0.05, 0.12))
