@@ -63,12 +63,20 @@ def draw_images(rng: random.Random, count: int):
     return scenes, torch.from_numpy(images), torch.from_numpy(labels)
 
 
-def masked_positions(rng: random.Random, length: int) -> list[bool]:
-    """LLaDA's masking at a random ratio, biased high; half of the time everything, as at the start."""
-    if rng.random() < 0.5:
+def masked_positions(rng: random.Random, length: int, used: int) -> list[bool]:
+    """Which of a canvas's positions are hidden; its filler starts at `used`.
+
+    Two fifths of the time everything, as at the start. Else LLaDA's random ratio, biased high: for
+    the whole canvas, or for answer and filler each its own. By confidence, filler is written before
+    the answer, and a model that never saw such canvases answers worse with every step.
+    """
+    kind = rng.random()
+    if kind < 0.4:
         return [True] * length
-    ratio = max(0.1, math.sqrt(rng.random()))
-    return [rng.random() < ratio for _ in range(length)]
+    ratios = [max(0.1, math.sqrt(rng.random()))] * 2
+    if kind < 0.75:
+        ratios = [1.0 if rng.random() < 0.3 else ratios[0], rng.random()]
+    return [rng.random() < ratios[place >= used] for place in range(length)]
 
 
 def answer_loss(rng: random.Random, model: Foveate, text: Text, visual: Tensor, scenes) -> tuple[Tensor, Tensor]:
@@ -93,7 +101,7 @@ def answer_loss(rng: random.Random, model: Foveate, text: Text, visual: Tensor, 
         weights = torch.zeros(len(rows), width)
         targets = torch.zeros(len(rows), width, dtype=torch.long)
         for row, (_, after, canvas, used) in enumerate(rows):
-            masked = masked_positions(rng, len(canvas))
+            masked = masked_positions(rng, len(canvas), used)
             start, end = len(after), len(after) + len(canvas)
             shown = [text.mask_id if hide else token for hide, token in zip(masked, canvas)]
             inputs[row, :end] = torch.tensor(after + shown)

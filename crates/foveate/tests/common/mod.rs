@@ -7,6 +7,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+pub(crate) const QUESTION: &str = "Is there a red circle in the picture? Answer yes or no.";
+
 pub(crate) fn golden(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../golden")
@@ -21,6 +23,26 @@ pub(crate) fn foveate() -> Command {
             command.env_remove(name);
         }
     }
+    command
+}
+
+/// `foveate run` on the tiny golden model.
+pub(crate) fn tiny() -> Command {
+    let mut command = foveate();
+    command
+        .arg("run")
+        .arg("-m")
+        .arg(golden("checkpoints/llada-v-tiny-a"));
+    command
+}
+
+/// The same with its picture, a question and a short answer.
+pub(crate) fn tiny_with_picture() -> Command {
+    let mut command = tiny();
+    command
+        .arg("--image")
+        .arg(golden("lladav_small_1x1/image_0.png"));
+    command.args(["-i", QUESTION, "--gen-length", "16", "--steps", "16"]);
     command
 }
 
