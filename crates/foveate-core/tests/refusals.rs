@@ -17,7 +17,7 @@ fn impossible_settings_are_refused_by_name() {
             ..options()
         }
     };
-    let cases: [(&str, Options); 29] = [
+    let cases: [(&str, Options); 31] = [
         ("keep", settings(|s| s.keep = 0.0)),
         ("keep", settings(|s| s.keep = f64::NAN)),
         ("keep", settings(|s| s.keep = 2.0)),
@@ -29,6 +29,14 @@ fn impossible_settings_are_refused_by_name() {
         (
             "prune-at",
             settings(|s| s.moment = Some(Moment::BeforeDecoder)),
+        ),
+        (
+            "prune-at",
+            settings(|s| (s.method, s.moment) = (Method::LladaFastv, Some(Moment::BeforeDecoder))),
+        ),
+        (
+            "prune-at",
+            settings(|s| (s.method, s.moment) = (Method::Fastv, Some(Moment::AfterStep(1)))),
         ),
         (
             "prune-layer",

@@ -1,10 +1,8 @@
 //! The backends by name: the one place that knows which types stand behind `--backend`.
 
-use std::num::NonZeroUsize;
-
 use anyhow::Result;
 use foveate_core::{Checkpoint, Engine, Environment, NamedShape};
-use foveate_kernels::{Cpu, Reference};
+use foveate_kernels::{Backend, Cpu, Format, Reference};
 
 use crate::args::MachineArgs;
 
@@ -15,6 +13,26 @@ pub(crate) enum BackendName {
     Reference,
     /// Vectorised, on all cores.
     Cpu,
+    /// The same without instructions that not every machine has.
+    Portable,
+}
+
+/// What is done with a backend, whichever type it is.
+pub(crate) trait Job {
+    /// What comes of it.
+    type Out;
+    /// Does it.
+    fn with<B: Backend>(self, backend: B) -> Result<Self::Out>;
+}
+
+/// Does `job` with the named backend.
+pub(crate) fn run<J: Job>(machine: MachineArgs, job: J) -> Result<J::Out> {
+    let cpu = |cpu: foveate_kernels::Result<Cpu>| cpu.map_err(foveate_core::Error::from);
+    match machine.backend {
+        BackendName::Reference => job.with(Reference::default()),
+        BackendName::Cpu => job.with(cpu(Cpu::new(machine.threads))?),
+        BackendName::Portable => job.with(cpu(Cpu::portable(machine.threads))?),
+    }
 }
 
 /// Loads a checkpoint onto the named backend.
@@ -24,17 +42,13 @@ pub(crate) fn load(
     machine: MachineArgs,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Engine> {
-    let format = machine.dtype.into();
-    Ok(match machine.backend {
-        BackendName::Reference => {
-            let reference = Reference::default();
-            Engine::load_as(format, checkpoint, environment, reference, progress)?
-        }
-        BackendName::Cpu => {
-            let cpu = cpu(machine.threads)?;
-            Engine::load_as(format, checkpoint, environment, cpu, progress)?
-        }
-    })
+    let load = Load {
+        checkpoint,
+        environment,
+        format: machine.dtype.into(),
+        progress,
+    };
+    run(machine, load)
 }
 
 /// Random weights of a shape on the named backend.
@@ -44,17 +58,59 @@ pub(crate) fn random(
     machine: MachineArgs,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Engine> {
-    let format = machine.dtype.into();
-    Ok(match machine.backend {
-        BackendName::Reference => {
-            Engine::random_as(format, shape, seed, Reference::default(), progress)?
-        }
-        BackendName::Cpu => {
-            Engine::random_as(format, shape, seed, cpu(machine.threads)?, progress)?
-        }
-    })
+    let random = Random {
+        shape,
+        seed,
+        format: machine.dtype.into(),
+        progress,
+    };
+    run(machine, random)
 }
 
-fn cpu(threads: Option<NonZeroUsize>) -> Result<Cpu> {
-    Ok(Cpu::new(threads).map_err(foveate_core::Error::from)?)
+struct Load<'a> {
+    checkpoint: &'a Checkpoint,
+    environment: &'a Environment,
+    format: Format,
+    progress: &'a mut dyn FnMut(usize, usize),
+}
+
+impl Job for Load<'_> {
+    type Out = Engine;
+
+    fn with<B: Backend>(self, backend: B) -> Result<Engine> {
+        let Self {
+            format,
+            checkpoint,
+            environment,
+            progress,
+        } = self;
+        Ok(Engine::load_as(
+            format,
+            checkpoint,
+            environment,
+            backend,
+            progress,
+        )?)
+    }
+}
+
+struct Random<'a> {
+    shape: &'a NamedShape,
+    seed: u64,
+    format: Format,
+    progress: &'a mut dyn FnMut(usize, usize),
+}
+
+impl Job for Random<'_> {
+    type Out = Engine;
+
+    fn with<B: Backend>(self, backend: B) -> Result<Engine> {
+        let Self {
+            format,
+            shape,
+            seed,
+            progress,
+        } = self;
+        Ok(Engine::random_as(format, shape, seed, backend, progress)?)
+    }
 }

@@ -77,8 +77,8 @@ fn assert_fails(case: PathBuf, what: &str) {
 }
 
 #[test]
-fn the_golden_cases_of_the_repository_pass_on_both_backends() {
-    for backend in ["cpu", "reference"] {
+fn the_golden_cases_of_the_repository_pass_on_every_backend() {
+    for backend in ["cpu", "portable", "reference"] {
         let output = verify(&[golden()], backend);
         let lines = lines(&output);
         assert!(lines.len() >= 8, "expected every case, got {}", lines.len());

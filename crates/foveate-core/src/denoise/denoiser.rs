@@ -90,15 +90,6 @@ impl Denoiser {
         denoiser
     }
 
-    /// A copy that continues on its own; the image features are shared.
-    #[must_use]
-    pub fn fork(&self) -> Self {
-        Self {
-            cancel: Cancel::default(),
-            ..self.clone()
-        }
-    }
-
     /// A handle that stops this request.
     pub fn cancel_handle(&self) -> Cancel {
         self.cancel.clone()

@@ -7,6 +7,7 @@ mod check;
 mod denoiser;
 mod drift;
 mod filter;
+mod fork;
 mod options;
 mod outcome;
 mod policy;

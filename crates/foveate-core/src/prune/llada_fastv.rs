@@ -4,6 +4,8 @@ use super::{Moment, Pruner, Queries, Watch};
 
 /// Structured pruning inside the first step.
 ///
+/// At the end of a step instead (`step=N`), the same attention chooses at the moment of other strategies.
+///
 /// *Keeps* the tokens with the highest attention at one middle-to-late layer · *When* after that layer
 /// of step 1, from here on; every later step runs all layers on the survivors · *Cost* one probe at one
 /// layer, and it shortens the first step too · *Source* arXiv 2601.20168.
@@ -11,11 +13,12 @@ use super::{Moment, Pruner, Queries, Watch};
 pub struct LladaFastV {
     pub(super) layer: usize,
     pub(super) queries: Queries,
+    pub(super) moment: Moment,
 }
 
 impl Pruner for LladaFastV {
     fn moment(&self) -> Moment {
-        Moment::AfterLayerOnce(self.layer)
+        self.moment
     }
 
     fn watch(&self) -> Option<Watch> {

@@ -65,7 +65,8 @@ pub struct PruneSettings {
     pub layer: Option<usize>,
     /// The queries of `llada-fastv` and `fastv`.
     pub queries: Option<Queries>,
-    /// When, for the strategies that need no attention; the step of `redvtp`.
+    /// When, for the strategies that need no attention; the step of `redvtp` and, where it is to prune
+    /// after one, of `llada-fastv`.
     pub moment: Option<Moment>,
 }
 
@@ -110,13 +111,31 @@ impl PruneSettings {
                 // The paper places K middle-to-late and gives no number (arXiv 2601.20168).
                 let layer = self.checked_layer(layers, layers.div_ceil(2))?;
                 let queries = self.checked_queries()?;
-                (
-                    Arc::new(LladaFastV { layer, queries }),
-                    positions(Positions::Original),
-                )
+                let moment = match self.moment {
+                    None => Moment::AfterLayerOnce(layer),
+                    Some(Moment::AfterStep(step)) if step >= 1 => Moment::AfterStep(step),
+                    Some(_) => {
+                        return Err(Error::request(
+                            "prune-at",
+                            "llada-fastv prunes at its prune-layer, or after a step: use step=N",
+                        ));
+                    }
+                };
+                let pruner = LladaFastV {
+                    layer,
+                    queries,
+                    moment,
+                };
+                (Arc::new(pruner), positions(Positions::Original))
             }
             Method::Fastv => {
                 // K = 2 in the paper (arXiv 2403.06764, section 4).
+                if self.moment.is_some() {
+                    return Err(Error::request(
+                        "prune-at",
+                        "fastv prunes at its prune-layer in every pass",
+                    ));
+                }
                 let layer = self.checked_layer(layers, layers.min(2))?;
                 let queries = self.checked_queries()?;
                 (
@@ -157,12 +176,6 @@ impl PruneSettings {
     }
 
     fn checked_layer(&self, layers: usize, default: usize) -> Result<usize> {
-        if self.moment.is_some() {
-            return Err(Error::request(
-                "prune-at",
-                "llada-fastv and fastv prune at prune-layer",
-            ));
-        }
         let layer = self.layer.unwrap_or(default);
         if layer == 0 || layer > layers {
             return Err(Error::request(
