@@ -9,6 +9,7 @@ mod chart;
 mod completions;
 mod eval;
 mod exit;
+mod fidelity;
 #[cfg(feature = "hub")]
 mod hub;
 mod inspect;
@@ -50,6 +51,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Bench(Box<bench::BenchArgs>),
     Eval(Box<eval::EvalArgs>),
+    Fidelity(Box<fidelity::FidelityArgs>),
     Verify(verify::VerifyArgs),
     Quantize(quantize::QuantizeArgs),
     Completions(completions::CompletionsArgs),
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::main(&args),
         Command::Bench(args) => bench::main(&args, &arguments, &origins),
         Command::Eval(args) => eval::main(&args, &arguments, &origins),
+        Command::Fidelity(args) => fidelity::main(&args, &arguments),
         Command::Verify(args) => verify::main(&args),
         Command::Quantize(args) => quantize::main(&args),
         Command::Completions(args) => completions::main(&args),

@@ -111,6 +111,86 @@ fn a_sweep_is_compared_with_the_baseline_and_keep_one_is_the_baseline() {
     }
 }
 
+/// Answers and what they took, but for time, by question; in the order of the file.
+fn answered(file: &Path, arguments: &[&str]) -> (Vec<Value>, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let results = folder.path().join("results.jsonl");
+    let mut command = ask(file, &["--resume"]);
+    let output = run(command.arg(&results).args(arguments));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = fs::read_to_string(&results).expect("results");
+    let line = |line: &str| {
+        let mut line: Value = serde_json::from_str(line).expect("JSON");
+        line.as_object_mut().expect("an object").remove("time_ms");
+        line
+    };
+    (text.lines().skip(1).map(line).collect(), stdout(&output))
+}
+
+#[test]
+fn a_shared_first_step_changes_no_answer_and_is_counted() {
+    let (_folder, file) = questions();
+    let sweep = [
+        "--sweep",
+        "prune=redvtp,llada-fastv,random",
+        "keep=0.5,0.1",
+        "prune-at=step=1",
+    ];
+    let (mut together, printed) = answered(&file, &sweep);
+    // Seven settings: the plain one begins as the two random ones do, and each scorer with itself.
+    assert!(printed.contains("12 of them shared"), "{printed}");
+    let mut alone = Vec::new();
+    for prune in ["redvtp", "llada-fastv", "random"] {
+        for keep in ["0.5", "0.1"] {
+            let flags = ["--prune", prune, "--keep", keep, "--prune-at", "step=1"];
+            alone.extend(answered(&file, &flags).0);
+        }
+    }
+    alone.extend(answered(&file, &[]).0);
+    let order = |line: &Value| line.to_string();
+    together.sort_by_key(order);
+    alone.sort_by_key(order);
+    assert_eq!(together.len(), 21);
+    assert_eq!(together, alone);
+}
+
+#[test]
+fn what_a_cache_keeps_is_not_shared() {
+    let (_folder, file) = questions();
+    let sweep = [
+        "--cache",
+        "fast-dllm",
+        "--prune",
+        "redvtp",
+        "--sweep",
+        "keep=0.5,0.25",
+    ];
+    let (answers, printed) = answered(&file, &sweep);
+    assert_eq!(answers.len(), 9);
+    assert!(printed.contains(" 0 of them shared"), "{printed}");
+}
+
+#[test]
+fn every_layer_can_be_swept_and_questions_are_split_by_what_is_masked() {
+    let (_folder, file) = questions();
+    let sweep = [
+        "--json",
+        "--prune",
+        "llada-fastv",
+        "--sweep",
+        "prune-layer=1,2,3,4",
+        "keep=0.25",
+    ];
+    let rows = rows(&mut ask(&file, &sweep));
+    assert_eq!(rows.len(), 5);
+    for (layer, row) in (1..=3).zip(&rows[1..]) {
+        assert_eq!(row["options"]["prune"]["layer"], layer, "{row}");
+        let parts = ["half_masked", "short"].map(|part| row[part]["questions"].as_u64());
+        assert_eq!(parts.into_iter().flatten().sum::<u64>(), 3, "{row}");
+    }
+    assert_eq!(rows[4]["status"], "refused", "the model has three layers");
+}
+
 #[test]
 fn answers_do_not_depend_on_what_is_denoised_together() {
     let (_folder, file) = questions();

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use foveate_core::{
-    Denoiser, Engine, Error, Message, Options, Orientation, Progress, ThinkMode, VisualTokens,
-};
+use anyhow::{Context, Result};
+use foveate_core::{Engine, Error, Options, Orientation, ThinkMode, VisualTokens};
 use indicatif::ProgressBar;
 
+use super::beginning::{Beginning, Started, beginnings};
 use super::fingerprint;
 use super::journal::{Answer, Journal};
 use super::questions::Questions;
@@ -21,8 +19,8 @@ use crate::sweep::Setup;
 pub(super) struct Run {
     /// Fingerprint of the setting.
     pub(super) settings: String,
-    options: Options,
-    think: ThinkMode,
+    pub(super) options: Options,
+    pub(super) think: ThinkMode,
     /// Why it cannot be.
     pub(super) refused: Option<String>,
     /// One per question.
@@ -30,6 +28,11 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// Whether a question is still to be answered.
+    fn lacks(&self, question: usize) -> bool {
+        self.refused.is_none() && self.answers[question].is_none()
+    }
+
     /// Questions without an answer.
     pub(super) fn left(&self) -> usize {
         self.answers
@@ -88,30 +91,27 @@ pub(super) struct Job<'a> {
     pub(super) bar: &'a ProgressBar,
 }
 
-/// Fills in every answer that is missing.
+/// Fills in every answer that is missing; runs that begin alike share their first denoising step.
 pub(super) fn answer_all(
     job: &Job<'_>,
     runs: &mut [Run],
     mut journal: Option<&mut Journal>,
 ) -> Result<()> {
+    let layers = job.engine.card().decoder.layers;
+    let beginnings = beginnings(runs, layers)?;
     let groups = job.questions.by_pictures();
     let mut encoded = Encoded::new(job, &groups);
     for (place, group) in groups.iter().enumerate() {
-        let pending = |run: &Run| -> Vec<usize> {
-            let missing = |index: &&usize| run.answers[**index].is_none();
-            group.iter().filter(missing).copied().collect()
+        let missing = |runs: &[Run], members: &[usize]| -> Vec<usize> {
+            let open = |index: usize| members.iter().any(|run| runs[*run].lacks(index));
+            group.iter().copied().filter(|index| open(*index)).collect()
         };
-        if runs
-            .iter()
-            .any(|run| run.refused.is_none() && !pending(run).is_empty())
-        {
+        let all: Vec<usize> = (0..runs.len()).collect();
+        if !missing(runs, &all).is_empty() {
             let images = encoded.images(job, &job.questions.list[group[0]].pictures)?;
-            for run in runs.iter_mut() {
-                for batch in pending(run).chunks(job.batch) {
-                    if run.refused.is_some() {
-                        break;
-                    }
-                    answer_batch(job, run, batch, &images, journal.as_deref_mut())?;
+            for beginning in &beginnings {
+                for batch in missing(runs, &beginning.runs).chunks(job.batch) {
+                    answer_batch(job, runs, beginning, batch, &images, journal.as_deref_mut())?;
                 }
             }
         }
@@ -120,81 +120,58 @@ pub(super) fn answer_all(
     Ok(())
 }
 
-/// Denoises questions about `images` together. Settings that cannot be refuse the run, not the evaluation.
+/// Answers questions about `images` under every setting of `beginning` that lacks them. Settings that
+/// cannot be refuse their run, not the evaluation.
 fn answer_batch(
     job: &Job<'_>,
-    run: &mut Run,
+    runs: &mut [Run],
+    beginning: &Beginning,
     batch: &[usize],
     images: &[Arc<VisualTokens>],
-    journal: Option<&mut Journal>,
+    mut journal: Option<&mut Journal>,
 ) -> Result<()> {
-    let answers = match denoise(job, run, batch, images) {
-        Ok(answers) => answers,
-        Err(error) => match error.downcast_ref::<Error>() {
-            Some(Error::Request { .. }) => {
-                run.refused = Some(error.to_string());
-                return Ok(());
+    let first = match Started::new(job, beginning, batch, images) {
+        Ok(first) => first,
+        Err(error) => {
+            let reason = refusal(error)?;
+            for run in &beginning.runs {
+                runs[*run].refused = Some(reason.clone());
             }
-            _ => return Err(error),
-        },
-    };
-    let mut journal = journal;
-    for (index, answer) in batch.iter().zip(answers) {
-        if let Some(journal) = &mut journal {
-            journal.append(&run.settings, *index, &answer)?;
+            return Ok(());
         }
-        run.answers[*index] = Some(answer);
-        job.bar.inc(1);
+    };
+    for run in &beginning.runs {
+        let run = &mut runs[*run];
+        let places: Vec<usize> = (0..batch.len())
+            .filter(|place| run.lacks(batch[*place]))
+            .collect();
+        if places.is_empty() {
+            continue;
+        }
+        let answers = match first.finish(job, &run.options, &places) {
+            Ok(answers) => answers,
+            Err(error) => {
+                run.refused = Some(refusal(error)?);
+                continue;
+            }
+        };
+        for (place, answer) in places.into_iter().zip(answers) {
+            if let Some(journal) = &mut journal {
+                journal.append(&run.settings, batch[place], &answer)?;
+            }
+            run.answers[batch[place]] = Some(answer);
+            job.bar.inc(1);
+        }
     }
     Ok(())
 }
 
-fn denoise(
-    job: &Job<'_>,
-    run: &Run,
-    batch: &[usize],
-    images: &[Arc<VisualTokens>],
-) -> Result<Vec<Answer>> {
-    let engine = job.engine;
-    let start = |index: &usize| {
-        let message = Message::user(&job.questions.list[*index].text, images.len());
-        let prompt = engine.prompt(&[message], run.think)?;
-        let options = Options {
-            // Without seeds of their own, all questions would lose the same random tokens.
-            seed: run.options.seed.wrapping_add(*index as u64),
-            ..run.options.clone()
-        };
-        engine.start_from(&prompt, images, &options)
-    };
-    let denoisers: Result<Vec<Denoiser>, Error> = batch.iter().map(start).collect();
-    let mut denoisers = denoisers?;
-    let clock = Instant::now();
-    loop {
-        let mut together: Vec<&mut Denoiser> = denoisers.iter_mut().collect();
-        let progress = engine.step(&mut together)?;
-        if progress
-            .iter()
-            .any(|one| matches!(one, Progress::Cancelled))
-        {
-            bail!("the evaluation was cancelled");
-        }
-        if progress.iter().all(|one| matches!(one, Progress::Finished)) {
-            break;
-        }
+/// Why settings cannot be; other errors stay errors.
+fn refusal(error: anyhow::Error) -> Result<String> {
+    match error.downcast_ref::<Error>() {
+        Some(Error::Request { .. }) => Ok(error.to_string()),
+        _ => Err(error),
     }
-    // To the microsecond: numbers of few digits are read back exactly.
-    let time_ms = report::to_milliseconds(clock.elapsed().as_secs_f64() / batch.len() as f64);
-    let finished = |denoiser: &Denoiser| {
-        let outcome = denoiser.outcome();
-        Ok(Answer {
-            text: engine.answer(&outcome)?,
-            forwards: outcome.forwards,
-            visual_tokens_seen: outcome.visual_tokens_seen,
-            visual_tokens_kept: outcome.visual_tokens_kept,
-            time_ms,
-        })
-    };
-    denoisers.iter().map(finished).collect()
 }
 
 /// Visual tokens of the pictures that are still asked about.

@@ -4,7 +4,7 @@ use foveate_core::{Checkpoint, Result};
 
 /// 64-bit FNV-1a (Fowler, Noll and Vo). It finds mistakes, not forgeries.
 #[derive(Clone, Copy)]
-pub(super) struct Fingerprint(u64);
+pub(crate) struct Fingerprint(u64);
 
 impl Fingerprint {
     pub(super) fn new() -> Self {
@@ -32,7 +32,7 @@ pub(super) fn of_text(text: &str) -> String {
 }
 
 /// Of a model: its small files, and of every tensor name, shape, first and middle row.
-pub(super) fn of_model(checkpoint: &Checkpoint) -> Result<String> {
+pub(crate) fn of_model(checkpoint: &Checkpoint) -> Result<String> {
     let mut fingerprint = Fingerprint::new();
     for name in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
         fingerprint.add(&checkpoint.read(name)?.unwrap_or_default());

@@ -27,6 +27,10 @@ pub(super) struct Header {
 pub(super) struct Answer {
     #[serde(rename = "answer")]
     pub(super) text: String,
+    /// Tokens before its end.
+    pub(super) tokens: usize,
+    /// Of these, still masked after the first denoising step.
+    pub(super) masked_after_step_1: usize,
     pub(super) forwards: usize,
     pub(super) visual_tokens_seen: usize,
     pub(super) visual_tokens_kept: usize,
@@ -174,6 +178,8 @@ mod tests {
     fn answer(text: &str) -> Answer {
         Answer {
             text: text.into(),
+            tokens: 4,
+            masked_after_step_1: 2,
             forwards: 3,
             visual_tokens_seen: 36,
             visual_tokens_kept: 9,

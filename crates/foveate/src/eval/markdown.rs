@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::page::{Page, Row, costs, range, share, signed};
+use super::page::{BY_MASKS, Page, Row, costs, range, share, signed};
 use super::summary::Estimate;
 use crate::sweep::{UNSAID, cells};
 
 /// The command as it would be typed again.
-pub(super) fn command_line(arguments: &[OsString]) -> String {
+pub(crate) fn command_line(arguments: &[OsString]) -> String {
     let words = arguments.iter().skip(1).map(|word| word.to_string_lossy());
     let words: Vec<String> = words.map(Cow::into_owned).collect();
     let mut line = String::from("foveate");
@@ -55,6 +55,7 @@ pub(super) fn report(page: &Page<'_>, command: &str) -> String {
         return text;
     }
     text += &methods(page);
+    text += &by_masks(page);
     text += &overall(page);
     text += &families(page);
     text += &against_random(page);
@@ -147,8 +148,44 @@ fn overall(page: &Page<'_>) -> String {
     let lines: Vec<Vec<String>> = lines.collect();
     let baseline = "The first row is the baseline: no pruning, no cache, fixed schedule. \
         Keep 1 is the baseline too, bit for bit.";
-    let heading = format!("## All questions\n\n{baseline}\n\n");
+    let heading = format!("## All questions\n\n{baseline} {}.\n\n", page.saving());
     heading + &table(&titles, page.sweeps.len(), &lines)
+}
+
+/// The headline: where the answer is still to be written when the tokens leave, and where it is not.
+fn by_masks(page: &Page<'_>) -> String {
+    let mut text = String::from(
+        "## Answers by what is left to write\n\nAn unpruned answer that is still masked by half or more of its \
+         tokens after step 1 can lose something to pruning there; of a short one, most is written before the \
+         tokens leave.\n\n",
+    );
+    let mut titles: Vec<String> = page.sweeps.iter().map(|sweep| sweep.flag.clone()).collect();
+    for (index, (name, _)) in BY_MASKS.iter().enumerate() {
+        let count = page.rows.first().and_then(|row| row.by_masks.get(index));
+        let count = count.map_or(0, |summary| summary.questions);
+        titles.extend([
+            format!("{name} ({count})"),
+            "95 %".into(),
+            "to the baseline".into(),
+        ]);
+    }
+    let lines = page.measured().map(|(row, _)| {
+        let mut line = cells(&row.setup.combination, page.sweeps);
+        for summary in &row.by_masks {
+            let is_pruned = !row.setup.combination.is_empty();
+            let difference = summary.difference.filter(|_| is_pruned);
+            let difference = difference.map_or_else(String::new, |it| signed(it.mean));
+            if summary.questions == 0 {
+                line.extend([UNSAID, UNSAID, ""].map(str::to_owned));
+            } else {
+                line.extend([share(summary.score.mean), range(&summary.score), difference]);
+            }
+        }
+        line
+    });
+    let lines: Vec<Vec<String>> = lines.collect();
+    text += &table(&titles, page.sweeps.len(), &lines);
+    text
 }
 
 fn families(page: &Page<'_>) -> String {
@@ -174,6 +211,7 @@ fn pairs<'p>(page: &'p Page<'_>) -> Vec<(&'p Row<'p>, Estimate)> {
         };
         combination.map(swap).collect::<Vec<_>>()
     };
+    let all: Vec<usize> = (0..page.questions.list.len()).collect();
     let compare = |row: &'p Row<'p>| {
         let prunes = row.setup.options.prune.as_ref()?;
         let wanted = swap(row);
@@ -185,7 +223,7 @@ fn pairs<'p>(page: &'p Page<'_>) -> Vec<(&'p Row<'p>, Estimate)> {
             .iter()
             .find(|other| other.setup.combination == wanted)?;
         let (scored, random) = (row.scored.as_ref()?, random.scored.as_ref()?);
-        Some((row, scored.difference(page.questions, None, random)))
+        Some((row, scored.difference(page.questions, &all, random)))
     };
     page.rows.iter().filter_map(compare).collect()
 }
@@ -269,8 +307,8 @@ fn findings(page: &Page<'_>) -> String {
     text
 }
 
-/// The first `names` columns are text, the others numbers.
-fn table(titles: &[String], names: usize, lines: &[Vec<String>]) -> String {
+/// A table whose first `names` columns are text, the others numbers.
+pub(crate) fn table(titles: &[String], names: usize, lines: &[Vec<String>]) -> String {
     let rule = |index: usize| if index < names { "---" } else { "--:" };
     let rules: Vec<&str> = (0..titles.len()).map(rule).collect();
     let mut text = format!("| {} |\n|{}|\n", titles.join(" | "), rules.join("|"));

@@ -2,6 +2,8 @@
 //! model is right.
 
 mod answering;
+mod asked;
+mod beginning;
 mod bootstrap;
 mod fingerprint;
 mod journal;
@@ -13,13 +15,12 @@ mod suite;
 mod summary;
 
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::builder::{FalseyValueParser, PossibleValuesParser};
-use foveate_core::{ModelCard, Options, Orientation, ThinkMode};
+use clap::builder::FalseyValueParser;
+use foveate_core::{ModelCard, Options, ThinkMode};
 
 use crate::args::{DEFAULT_KEEP, GenerationArgs, ModelArgs, PruneArgs};
 use crate::exit::{self, note, usage};
@@ -27,13 +28,18 @@ use crate::preset::Origins;
 use crate::sweep::{self, Setup, Sweep, Swept, setups};
 use crate::{Command, load, progress};
 use answering::{Run, answer_all};
+pub(crate) use asked::AskedArgs;
+pub(crate) use fingerprint::of_model as fingerprint_of;
 use journal::{Header, Journal};
+pub(crate) use markdown::{command_line, table as markdown_table};
 use page::Page;
-use questions::Questions;
+pub(crate) use questions::Questions;
 
 /// Measure how often a model is right, pruned or not
 #[derive(clap::Args, Debug)]
 pub(crate) struct EvalArgs {
+    #[command(flatten)]
+    asked: AskedArgs,
     #[command(flatten)]
     what: WhatArgs,
     #[command(flatten)]
@@ -53,34 +59,13 @@ pub(crate) struct EvalArgs {
     keep: Option<f64>,
 }
 
-/// What is asked, and what is written.
+/// What is compared, and what is written.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Evaluation")]
 struct WhatArgs {
-    /// Questions, one object {"image" or "images", "question", "answer", "family" and "metric" or none} a
-    /// line; metrics are exact (but for white space at the ends), anls, relaxed and set-f1
-    #[arg(long, env = "FOVEATE_JSONL", value_name = "FILE")]
-    jsonl: Option<PathBuf>,
-    /// Where the images of --jsonl lie; beside the file when absent
-    #[arg(
-        long,
-        env = "FOVEATE_IMAGE_ROOT",
-        value_name = "DIR",
-        requires = "jsonl"
-    )]
-    image_root: Option<PathBuf>,
-    /// Built-in questions; nano-test is the frozen test set of the built-in model
-    #[arg(long, env = "FOVEATE_SUITE", value_parser = PossibleValuesParser::new(suite::SUITES), conflicts_with = "jsonl")]
-    suite: Option<String>,
-    /// At most this many questions of each family, the first ones
-    #[arg(long, env = "FOVEATE_LIMIT", value_name = "N")]
-    limit: Option<NonZeroUsize>,
     /// Lists that combine as a product, of any flag that says how to answer; several, or repeated
     #[arg(long, value_name = "FLAG=VALUE,…", num_args = 1..)]
     sweep: Vec<Sweep>,
-    /// Questions about the same pictures that are denoised together; answers do not depend on it
-    #[arg(long, env = "FOVEATE_BATCH", value_name = "N", default_value = "8")]
-    batch: NonZeroUsize,
     /// Append every answer to this file, and reuse those that it has
     #[arg(long, env = "FOVEATE_RESUME", value_name = "FILE")]
     resume: Option<PathBuf>,
@@ -93,9 +78,6 @@ struct WhatArgs {
     /// Write a report with every table
     #[arg(long, env = "FOVEATE_MARKDOWN", value_name = "OUT.md")]
     markdown: Option<PathBuf>,
-    /// Leave the pixels as stored even if the camera was turned
-    #[arg(long, env = "FOVEATE_IGNORE_EXIF", value_parser = FalseyValueParser::new())]
-    ignore_exif: bool,
 }
 
 impl Swept for EvalArgs {
@@ -122,7 +104,7 @@ impl Swept for EvalArgs {
 pub(crate) fn main(args: &EvalArgs, arguments: &[OsString], origins: &Origins) -> Result<ExitCode> {
     let what = &args.what;
     check(args, origins)?;
-    let questions = questions(what)?;
+    let questions = args.asked.questions()?;
     let model = load::open(&args.model)?;
     let setups = if what.sweep.is_empty() {
         vec![single(args, &model.card)?]
@@ -134,14 +116,14 @@ pub(crate) fn main(args: &EvalArgs, arguments: &[OsString], origins: &Origins) -
     }
     let (layers, storage) = (model.card.decoder.layers, args.model.machine.dtype);
     let (rows, mut runs) = answering::plan(setups, &questions, layers, storage)?;
-    let model_fingerprint = fingerprint::of_model(&model.checkpoint)?;
+    let model_fingerprint = fingerprint_of(&model.checkpoint)?;
     let mut journal = match &what.resume {
         Some(path) => {
             let header = Header {
                 model: model.name.clone(),
                 model_fingerprint: model_fingerprint.clone(),
                 questions: questions.name.clone(),
-                questions_fingerprint: questions.fingerprint(what.orientation())?,
+                questions_fingerprint: questions.fingerprint(args.asked.orientation())?,
             };
             let settings: Vec<&str> = runs.iter().map(|run| run.settings.as_str()).collect();
             let (journal, known) = Journal::open(path, &header, &settings)?;
@@ -157,8 +139,8 @@ pub(crate) fn main(args: &EvalArgs, arguments: &[OsString], origins: &Origins) -
         let job = answering::Job {
             engine: &engine,
             questions: &questions,
-            orientation: what.orientation(),
-            batch: what.batch.get(),
+            orientation: args.asked.orientation(),
+            batch: args.asked.batch.get(),
             bar: &bar,
         };
         answer_all(&job, &mut runs, journal.as_mut())?;
@@ -182,7 +164,7 @@ pub(crate) fn main(args: &EvalArgs, arguments: &[OsString], origins: &Origins) -
         note(&format!("wrote {}", path.display()));
     }
     if let Some(path) = &what.markdown {
-        let report = markdown::report(&page, &markdown::command_line(arguments));
+        let report = markdown::report(&page, &command_line(arguments));
         std::fs::write(path, report).with_context(|| format!("writing {}", path.display()))?;
         note(&format!("wrote {}", path.display()));
     }
@@ -218,38 +200,11 @@ fn single(args: &EvalArgs, card: &ModelCard) -> Result<Setup> {
     })
 }
 
-fn questions(what: &WhatArgs) -> Result<Questions> {
-    let mut questions = match (&what.jsonl, &what.suite) {
-        (Some(path), _) => Questions::read(path, what.image_root.as_deref())?,
-        (None, Some(_)) => suite::nano_test()?,
-        (None, None) => {
-            return Err(usage(format!(
-                "nothing to ask: give --jsonl FILE or --suite {}",
-                suite::SUITES.join(" or ")
-            )));
-        }
-    };
-    if let Some(limit) = what.limit {
-        questions.limit(limit.get());
-    }
-    Ok(questions)
-}
-
 /// Puts back what an earlier run answered.
 fn recall(runs: &mut [Run], mut known: journal::Known) {
     for run in runs {
         for (index, answer) in run.answers.iter_mut().enumerate() {
             *answer = known.remove(&(run.settings.clone(), index));
-        }
-    }
-}
-
-impl WhatArgs {
-    fn orientation(&self) -> Orientation {
-        if self.ignore_exif {
-            Orientation::Ignore
-        } else {
-            Orientation::Apply
         }
     }
 }

@@ -5,13 +5,14 @@ use comfy_table::CellAlignment;
 use serde_json::{Value, json};
 
 use super::answering::{Planned, Run};
+use super::beginning::shared_steps;
 use super::questions::Questions;
-use super::summary::{Estimate, Scored, Summary};
+use super::summary::{Estimate, Part, Scored, Summary};
 use crate::chart::{Chart, Point};
 use crate::load::Model;
 use crate::report;
 use crate::sweep::{Setup, Sweep, cells, label};
-use crate::table::listing;
+use crate::table::{grouped, listing};
 
 /// Everything that is printed.
 pub(super) struct Page<'a> {
@@ -21,7 +22,15 @@ pub(super) struct Page<'a> {
     pub(super) questions: &'a Questions,
     pub(super) sweeps: &'a [Sweep],
     pub(super) rows: Vec<Row<'a>>,
+    /// Denoising steps of all runs, and how many of them are shared with another run.
+    steps: (usize, usize),
 }
+
+/// The parts of the questions that pruning after the first step treats differently.
+pub(super) const BY_MASKS: [(&str, Part<'static>); 2] = [
+    ("at least half masked after step 1", Part::HalfMasked),
+    ("short answers", Part::Short),
+];
 
 /// One setting.
 pub(super) struct Row<'a> {
@@ -31,6 +40,8 @@ pub(super) struct Row<'a> {
     pub(super) scored: Option<Scored<'a>>,
     /// All questions, then each family.
     pub(super) summaries: Vec<Summary>,
+    /// Answers still at least half masked after step 1, and short ones.
+    pub(super) by_masks: Vec<Summary>,
 }
 
 impl<'a> Page<'a> {
@@ -47,34 +58,57 @@ impl<'a> Page<'a> {
             Scored::new(questions, &run.answers)
         };
         let baseline = setups.first().and_then(|(_, run)| scored(*run));
+        let families = questions.families().into_iter().map(Part::Family);
+        let parts: Vec<Part<'_>> = std::iter::once(Part::All).chain(families).collect();
+        let members = |parts: &[Part<'_>]| -> Vec<Vec<usize>> {
+            let members = |part: &Part<'_>| {
+                let by = baseline.as_ref();
+                by.map_or_else(Vec::new, |by| part.questions(questions, by))
+            };
+            parts.iter().map(members).collect()
+        };
+        let (parts, by_masks) = (members(&parts), members(&BY_MASKS.map(|(_, part)| part)));
         let baseline = baseline.as_ref().filter(|_| !sweeps.is_empty());
         let mut rows = Vec::with_capacity(setups.len());
         for (setup, run) in setups {
             let scored = scored(run);
-            let summaries = scored.iter().flat_map(|scored| {
-                let families = questions.families().into_iter().map(Some);
-                let parts = std::iter::once(None).chain(families);
-                parts.map(|family| scored.summary(questions, family, baseline))
-            });
-            let summaries: Vec<Summary> = summaries.collect();
+            let summaries = |parts: &[Vec<usize>]| -> Vec<Summary> {
+                let summary = |scored: &Scored<'_>| -> Vec<Summary> {
+                    let parts = parts.iter();
+                    parts
+                        .map(|part| scored.summary(questions, part, baseline))
+                        .collect()
+                };
+                scored.as_ref().map_or_else(Vec::new, summary)
+            };
+            let (summaries, by_masks) = (summaries(&parts), summaries(&by_masks));
             let refused = run.and_then(|run| runs[run].refused.clone());
             rows.push(Row {
                 refused: setup.refused.clone().or(refused),
                 setup,
                 scored,
                 summaries,
+                by_masks,
             });
         }
         if let Some(reason) = rows.first().and_then(|row| row.refused.as_ref()) {
             anyhow::bail!("the questions cannot be answered with these settings: {reason}");
         }
+        let layers = model.card.decoder.layers;
+        let taken = |run: &Run| -> usize {
+            let per_step = 1 + usize::from(run.options.cfg_scale > 0.0);
+            let answers = run.answers.iter().flatten();
+            answers.map(|answer| answer.forwards / per_step).sum()
+        };
+        let steps = runs.iter().map(taken).sum();
         Ok(Self {
             model: &model.name,
             model_fingerprint,
-            layers: model.card.decoder.layers,
+            layers,
             questions,
             sweeps,
             rows,
+            steps: (steps, shared_steps(runs, questions.list.len(), layers)?),
         })
     }
 
@@ -98,6 +132,8 @@ impl<'a> Page<'a> {
             text.push_str(&self.sweep_text());
             text.push_str("\n\n");
             text.push_str(&self.scores_text());
+            text.push_str("\n\n");
+            text.push_str(&self.saving());
         }
         text.push_str("\n\n");
         for row in &self.rows {
@@ -108,6 +144,17 @@ impl<'a> Page<'a> {
         }
         let lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
         lines.join("\n") + "\n"
+    }
+
+    /// How much work the runs had in common.
+    pub(super) fn saving(&self) -> String {
+        let (steps, shared) = self.steps;
+        let count = |number: usize| grouped(number as u64);
+        format!(
+            "{} denoising steps, {} of them shared: settings that begin alike take the first one once",
+            count(steps),
+            count(shared),
+        )
     }
 
     /// Without a sweep: a line per family, then all.
@@ -135,7 +182,10 @@ impl<'a> Page<'a> {
                 .first()
                 .map(|all| ("overall", String::new(), all));
             let all = all.filter(|_| families.len() > 1);
-            for (family, metric, summary) in lines.chain(all) {
+            let by_masks = row.by_masks.iter().zip(BY_MASKS);
+            let by_masks = by_masks.map(|(summary, (name, _))| (name, String::new(), summary));
+            let by_masks = by_masks.filter(|(_, _, summary)| summary.questions > 0);
+            for (family, metric, summary) in lines.chain(all).chain(by_masks) {
                 let mut cells = vec![family.to_owned(), metric, summary.questions.to_string()];
                 cells.extend([share(summary.score.mean), range(&summary.score)]);
                 cells.extend(costs(summary));
@@ -153,6 +203,7 @@ impl<'a> Page<'a> {
             .map(|sweep| sweep.flag.as_str())
             .collect();
         titles.extend(["score", "95 %", "to the baseline", "95 %"]);
+        titles.extend(BY_MASKS.map(|(name, _)| name));
         titles.extend(["visual tokens kept", "forwards", "ms", "times faster"]);
         let mut table = listing();
         table.set_header(titles);
@@ -169,6 +220,7 @@ impl<'a> Page<'a> {
                 Some(difference) => [signed(difference.mean), range(difference)],
                 None => [String::new(), String::new()],
             });
+            line.extend(row.by_masks.iter().map(|part| share(part.score.mean)));
             line.extend(costs(summary));
             line.push(format!("{:.2}", self.times_faster(summary)));
             table.add_row(line);
@@ -239,6 +291,9 @@ impl<'a> Page<'a> {
         };
         object["times_faster"] = json!(self.times_faster(overall));
         object["overall"] = serde_json::to_value(overall)?;
+        for (key, part) in ["half_masked", "short"].iter().zip(&row.by_masks) {
+            object[*key] = serde_json::to_value(part)?;
+        }
         let named = self.questions.families().into_iter().zip(families);
         let named = named.map(|(family, summary)| {
             let mut value = serde_json::to_value(summary)?;

@@ -14,31 +14,31 @@ use crate::exit::usage;
 use crate::jsonl::{self, OneOrMore};
 
 /// What is asked, in order.
-pub(super) struct Questions {
+pub(crate) struct Questions {
     /// The suite or the file.
-    pub(super) name: String,
-    pub(super) list: Vec<Question>,
-    pub(super) pictures: Vec<Source>,
+    pub(crate) name: String,
+    pub(crate) list: Vec<Question>,
+    pub(crate) pictures: Vec<Source>,
 }
 
 /// One question with its acceptable answers.
-pub(super) struct Question {
-    pub(super) family: String,
-    pub(super) text: String,
-    pub(super) acceptable: Vec<String>,
-    pub(super) metric: Metric,
+pub(crate) struct Question {
+    pub(crate) family: String,
+    pub(crate) text: String,
+    pub(crate) acceptable: Vec<String>,
+    pub(crate) metric: Metric,
     /// Indices of its pictures, in order.
-    pub(super) pictures: Vec<usize>,
+    pub(crate) pictures: Vec<usize>,
 }
 
 /// Where a picture comes from.
-pub(super) enum Source {
+pub(crate) enum Source {
     File(PathBuf),
     Decoded(Picture),
 }
 
 impl Source {
-    pub(super) fn open(&self, orientation: Orientation) -> Result<Picture> {
+    pub(crate) fn open(&self, orientation: Orientation) -> Result<Picture> {
         match self {
             Self::File(path) => Ok(decode_file(path, orientation, &DecodeLimits::default())?),
             Self::Decoded(picture) => Ok(picture.clone()),
@@ -78,7 +78,7 @@ const NO_FAMILY: &str = "all";
 
 impl Questions {
     /// Reads the lines; pictures lie in `root`, or beside the file.
-    pub(super) fn read(path: &Path, root: Option<&Path>) -> Result<Self> {
+    pub(crate) fn read(path: &Path, root: Option<&Path>) -> Result<Self> {
         let folder = root.unwrap_or(path.parent().unwrap_or(Path::new("")));
         let mut pictures: Vec<Source> = Vec::new();
         let mut known: BTreeMap<PathBuf, usize> = BTreeMap::new();
@@ -126,7 +126,7 @@ impl Questions {
     }
 
     /// At most this many of each family, the first ones.
-    pub(super) fn limit(&mut self, per_family: usize) {
+    pub(crate) fn limit(&mut self, per_family: usize) {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         self.list.retain(|question| {
             let seen = seen.entry(question.family.clone()).or_default();
@@ -136,7 +136,7 @@ impl Questions {
     }
 
     /// Families in the order in which they first occur.
-    pub(super) fn families(&self) -> Vec<&str> {
+    pub(crate) fn families(&self) -> Vec<&str> {
         let mut families: Vec<&str> = Vec::new();
         for question in &self.list {
             if !families.contains(&question.family.as_str()) {
@@ -147,7 +147,7 @@ impl Questions {
     }
 
     /// Questions about the same pictures, in the order in which they first occur.
-    pub(super) fn by_pictures(&self) -> Vec<Vec<usize>> {
+    pub(crate) fn by_pictures(&self) -> Vec<Vec<usize>> {
         let mut places: BTreeMap<&[usize], usize> = BTreeMap::new();
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for (index, question) in self.list.iter().enumerate() {
@@ -161,7 +161,7 @@ impl Questions {
     }
 
     /// Of everything that is shown and asked.
-    pub(super) fn fingerprint(&self, orientation: Orientation) -> Result<String> {
+    pub(crate) fn fingerprint(&self, orientation: Orientation) -> Result<String> {
         let mut fingerprint = Fingerprint::new();
         fingerprint.add(format!("{orientation:?}").as_bytes());
         for picture in &self.pictures {

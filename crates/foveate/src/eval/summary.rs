@@ -45,22 +45,26 @@ impl<'a> Scored<'a> {
         Some(Self { answers, scores })
     }
 
-    /// The numbers of the questions of a family, or of all.
+    fn is_half_masked(&self, index: usize) -> bool {
+        let answer = self.answers[index];
+        2 * answer.masked_after_step_1 >= answer.tokens
+    }
+
+    /// The numbers of a part of the questions.
     pub(super) fn summary(
         &self,
         questions: &Questions,
-        family: Option<&str>,
+        chosen: &[usize],
         baseline: Option<&Scored<'_>>,
     ) -> Summary {
-        let chosen = chosen(questions, family);
         let mean = |value: fn(&Answer) -> f64| {
             let sum: f64 = chosen.iter().map(|index| value(self.answers[*index])).sum();
             sum / chosen.len().max(1) as f64
         };
         Summary {
             questions: chosen.len(),
-            score: estimate(questions, &chosen, |index| self.scores[index]),
-            difference: baseline.map(|baseline| self.difference(questions, family, baseline)),
+            score: estimate(questions, chosen, |index| self.scores[index]),
+            difference: baseline.map(|baseline| self.difference(questions, chosen, baseline)),
             visual_tokens_seen: mean(|answer| answer.visual_tokens_seen as f64),
             visual_tokens_kept: mean(|answer| answer.visual_tokens_kept as f64),
             forwards: mean(|answer| answer.forwards as f64),
@@ -72,20 +76,36 @@ impl<'a> Scored<'a> {
     pub(super) fn difference(
         &self,
         questions: &Questions,
-        family: Option<&str>,
+        chosen: &[usize],
         other: &Scored<'_>,
     ) -> Estimate {
-        let chosen = chosen(questions, family);
         let gain = |index: usize| self.scores[index] - other.scores[index];
-        estimate(questions, &chosen, gain)
+        estimate(questions, chosen, gain)
     }
 }
 
-fn chosen(questions: &Questions, family: Option<&str>) -> Vec<usize> {
-    let all = questions.list.iter().enumerate();
-    all.filter(|(_, question)| family.is_none_or(|family| question.family == family))
-        .map(|(index, _)| index)
-        .collect()
+/// Which questions a number is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part<'a> {
+    All,
+    /// The unpruned answer is still masked by half or more after the first denoising step.
+    HalfMasked,
+    /// It is not: what is pruned later can change little.
+    Short,
+    Family(&'a str),
+}
+
+impl Part<'_> {
+    /// The questions of this part, by the baseline's answers.
+    pub(super) fn questions(self, questions: &Questions, baseline: &Scored<'_>) -> Vec<usize> {
+        let is_in = |index: &usize| match self {
+            Self::All => true,
+            Self::HalfMasked => baseline.is_half_masked(*index),
+            Self::Short => !baseline.is_half_masked(*index),
+            Self::Family(family) => questions.list[*index].family == family,
+        };
+        (0..questions.list.len()).filter(is_in).collect()
+    }
 }
 
 fn estimate(questions: &Questions, chosen: &[usize], value: impl Fn(usize) -> f64) -> Estimate {
@@ -132,6 +152,8 @@ mod tests {
         let answer = |said: &&str| {
             Some(Answer {
                 text: (*said).to_owned(),
+                tokens: 3,
+                masked_after_step_1: said.len() - 1,
                 forwards: said.len(),
                 visual_tokens_seen: 36,
                 visual_tokens_kept: 9,
@@ -151,7 +173,8 @@ mod tests {
         let said = Scored::new(&questions, &said).expect("whole");
         let plain = Scored::new(&questions, &plain).expect("whole");
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
-        let all = said.summary(&questions, None, Some(&plain));
+        let part = |part: Part<'_>| part.questions(&questions, &plain);
+        let all = said.summary(&questions, &part(Part::All), Some(&plain));
         close(all.score.mean, 0.5);
         close(all.difference.expect("compared").mean, 0.0);
         assert!(
@@ -159,7 +182,7 @@ mod tests {
             "two questions differ"
         );
         close(all.forwards, 10.0 / 4.0);
-        let first = said.summary(&questions, Some("a"), Some(&plain));
+        let first = said.summary(&questions, &part(Part::Family("a")), Some(&plain));
         assert_eq!(first.questions, 2);
         let difference = first.difference.expect("compared");
         assert_eq!(
@@ -168,6 +191,16 @@ mod tests {
             "family a has the same answers"
         );
         close(first.visual_tokens_kept, 9.0);
+    }
+
+    #[test]
+    fn short_answers_are_those_that_are_mostly_written_in_the_first_step() {
+        let questions = questions(&["a", "a", "a"]);
+        // Of three tokens, as many are masked after the first step as the text has letters, less one.
+        let said = answers(&["yes", "no", "yes"]);
+        let said = Scored::new(&questions, &said).expect("whole");
+        assert_eq!(Part::HalfMasked.questions(&questions, &said), [0, 2]);
+        assert_eq!(Part::Short.questions(&questions, &said), [1]);
     }
 
     #[test]

@@ -1,0 +1,91 @@
+//! `fidelity` from outside.
+
+mod common;
+
+use std::process::Command;
+
+use common::{assert_refused, foveate, object, run, stderr, stdout};
+use serde_json::Value;
+
+fn fidelity(arguments: &[&str]) -> Command {
+    let mut command = foveate();
+    command.args(["fidelity", "--suite", "nano-test", "--limit", "2"]);
+    command.args(arguments);
+    command
+}
+
+fn dtypes(object: &Value) -> &Vec<Value> {
+    object["dtypes"].as_array().expect("a list of dtypes")
+}
+
+#[test]
+fn a_model_agrees_with_itself_on_every_token_at_every_dtype() {
+    for dtype in ["f32", "q4"] {
+        let same = object(&mut fidelity(&[
+            "--json", "--dtype", dtype, "--dtypes", dtype,
+        ]));
+        let row = &dtypes(&same)[0];
+        for part in ["committed", "of_the_answer"] {
+            assert_eq!(row[part]["same"], row[part]["of"], "{dtype} {row}");
+            assert!(row[part]["of"].as_u64().expect("a count") > 16, "{row}");
+        }
+        for kept in row["kept"].as_array().expect("ratios") {
+            assert_eq!(kept["overlap"], 1.0, "{dtype}");
+        }
+        assert_eq!(
+            row["choices"], 16,
+            "two questions of each of eight families"
+        );
+    }
+}
+
+#[test]
+fn fewer_bits_take_less_memory_and_lose_more_of_gaussian_linears() {
+    let compared = object(&mut fidelity(&["--json", "--dtypes", "q8,q4"]));
+    assert_eq!(compared["followed_dtype"], "f32");
+    let [q8, q4] = dtypes(&compared).as_slice() else {
+        panic!("two dtypes: {compared}");
+    };
+    assert!(q4["weight_bytes"].as_u64() < q8["weight_bytes"].as_u64());
+    let linears = compared["linears"].as_array().expect("linears");
+    assert_eq!(linears.len(), 4);
+    for linear in linears {
+        let error = |dtype: &str| linear["relative_error"][dtype].as_f64().expect("a number");
+        assert!((4e-3..6e-3).contains(&error("q8")), "{linear}");
+        assert!((5e-2..7e-2).contains(&error("q4")), "{linear}");
+    }
+    for (row, least) in [(q8, 0.9), (q4, 0.5)] {
+        for kept in row["kept"].as_array().expect("ratios") {
+            let overlap = kept["overlap"].as_f64().expect("a share");
+            assert!((least..=1.0).contains(&overlap), "{row}");
+        }
+    }
+}
+
+#[test]
+fn the_report_names_its_command_and_judges_its_goals() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("fidelity.md");
+    let path = path.to_str().expect("a name");
+    let output = run(&mut fidelity(&["--dtypes", "q8", "--markdown", path]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("same token"),
+        "{}",
+        stdout(&output)
+    );
+    let report = std::fs::read_to_string(path).expect("a report");
+    assert!(
+        report.contains("$ foveate fidelity --suite nano-test"),
+        "{report}"
+    );
+    assert!(report.contains("q8, same token ≥ 99.5 %"), "{report}");
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused() {
+    let nothing = &mut foveate();
+    assert_refused(nothing.arg("fidelity"), 2, "nothing to ask");
+    assert_refused(&mut fidelity(&["--keeps", "0.5,0"]), 2, "--keeps");
+    assert_refused(&mut fidelity(&["--keeps", "NaN"]), 2, "--keeps");
+}
