@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from evaluate import answer, load, load_picture
+from evaluate_nano import answer, load_picture
+from exported import load
 from scenes import COLORS, DIGIT_FONTS, EMOJI, Scene, Thing, emoji_sprite, shape_sprite
 
 SCALE = 8

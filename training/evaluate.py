@@ -1,182 +1,45 @@
-"""Answers the frozen questions in heldout/ with an exported checkpoint folder, in plain PyTorch."""
+"""Answers the frozen questions (nano: heldout/, tiny: heldout-tiny/) with an exported checkpoint folder, in plain PyTorch."""
 
 import argparse
-import hashlib
 import json
-import random
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
-from safetensors.torch import load_file
-
-from model import Config, Foveate, generate
-from questions import FAMILIES, score
-from scenes import IMAGE_SIZE, PATCH_SIZE, draw_scenes, random_scene
-from text import Text
 
 HERE = Path(__file__).parent
-HELD_OUT = HERE / "heldout"
-HELD_OUT_SEED = 20_260_101
-SCENES_PER_SHEET = 20  # a row of a sheet
-
-
-def load(folder: Path) -> tuple[Foveate, Text]:
-    """Builds the model from an exported folder alone."""
-    language = json.loads((folder / "config.json").read_text())
-    tower = json.loads((folder / language["mm_vision_tower"] / "config.json").read_text())["vision_config"]
-    assert (tower["image_size"], tower["patch_size"]) == (IMAGE_SIZE, PATCH_SIZE)
-    config = Config(
-        vocabulary_size=language["vocab_size"],
-        hidden_size=language["hidden_size"],
-        intermediate_size=language["intermediate_size"],
-        layers=language["num_hidden_layers"],
-        heads=language["num_attention_heads"],
-        rope_theta=language["rope_theta"],
-        rms_norm_epsilon=language["rms_norm_eps"],
-        vision_hidden_size=tower["hidden_size"],
-        vision_intermediate_size=tower["intermediate_size"],
-        vision_layers=tower["num_hidden_layers"] - 1,
-        vision_heads=tower["num_attention_heads"],
-        vision_layer_norm_epsilon=tower["layer_norm_eps"],
-    )
-    model = Foveate(config)
-    model.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})
-    return model.eval(), Text(folder / "tokenizer.json")
-
-
-def load_picture(path: Path) -> np.ndarray:
-    """A picture file as the model sees it: padded to a grey square, resized with Pillow's bicubic."""
-    picture = Image.open(path).convert("RGB")
-    side = max(picture.size)
-    square = Image.new("RGB", (side, side), (127, 127, 127))
-    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
-    return np.asarray(square.resize((IMAGE_SIZE, IMAGE_SIZE), Image.BICUBIC))
-
-
-def answer(
-    model: Foveate, text: Text, images: np.ndarray, questions: list[str], length: int = 32, steps: int = 16
-) -> list[str]:
-    """One answer for every picture [count, 60, 60, 3] and its question."""
-    groups: dict[int, list[int]] = {}
-    for index, question in enumerate(questions):
-        groups.setdefault(len(text.prompt(question)[1]), []).append(index)
-    answers = [""] * len(questions)
-    for members in groups.values():
-        for indices in (members[start : start + 128] for start in range(0, len(members), 128)):
-            with torch.no_grad():
-                visual = model.model.mm_projector(model.patch_features(torch.from_numpy(images[indices])))
-            prompts = [text.prompt(questions[index]) for index in indices]
-            before, after = torch.tensor([prompts[0][0]]), torch.tensor([prompt[1] for prompt in prompts])
-            rows = generate(
-                model, visual, before, after, text.mask_id, text.end_id, text.forbidden_ids, length, steps
-            )
-            for index, ids in zip(indices, rows):
-                answers[index] = text.decode(ids)
-    return answers
-
-
-def write_held_out(per_family: int) -> None:
-    """Draws the frozen set: one sheet of pictures, questions.json, and their checksums.
-
-    A scene is asked one question of every family that fits; scenes are drawn until every family
-    has enough. The seed is not used in training, and two scenes are never the same picture.
-    """
-    rng = random.Random(HELD_OUT_SEED)
-    counts = dict.fromkeys(FAMILIES, 0)
-    scenes, records = [], []
-    while min(counts.values()) < per_family:
-        scene = random_scene(rng)
-        asked = []
-        for family, ask in FAMILIES.items():
-            found = ask(rng, scene) if counts[family] < per_family else None
-            if found:
-                counts[family] += 1
-                question, truth = found
-                asked.append({"picture": len(scenes), "family": family, "question": question, "answer": truth})
-        if asked:
-            scenes.append(scene)
-            records.extend(asked)
-    images = draw_scenes(rng, scenes)
-    missing = -len(images) % SCENES_PER_SHEET
-    padded = np.concatenate([images, np.zeros((missing, *images.shape[1:]), np.uint8)])
-    grid = padded.reshape(-1, SCENES_PER_SHEET, IMAGE_SIZE, IMAGE_SIZE, 3).swapaxes(1, 2)
-    HELD_OUT.mkdir(exist_ok=True)
-    Image.fromarray(grid.reshape(-1, SCENES_PER_SHEET * IMAGE_SIZE, 3)).save(HELD_OUT / "pictures.webp", lossless=True)
-    lines = ",\n".join(json.dumps(record) for record in records)
-    (HELD_OUT / "questions.json").write_text(f"[\n{lines}\n]\n")
-    names = ["pictures.webp", "questions.json"]
-    sums = [f"{hashlib.sha256((HELD_OUT / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
-    (HELD_OUT / "sha256sums.txt").write_text("".join(sums))
-
-
-def read_held_out() -> tuple[list[dict], np.ndarray]:
-    """The questions of the frozen set and, for each, its picture."""
-    for line in (HELD_OUT / "sha256sums.txt").read_text().splitlines():
-        digest, name = line.split()
-        assert hashlib.sha256((HELD_OUT / name).read_bytes()).hexdigest() == digest, f"{name} has changed"
-    records = json.loads((HELD_OUT / "questions.json").read_text())
-    sheet = np.asarray(Image.open(HELD_OUT / "pictures.webp").convert("RGB"))
-    grid = sheet.reshape(-1, IMAGE_SIZE, SCENES_PER_SHEET, IMAGE_SIZE, 3).swapaxes(1, 2)
-    pictures = grid.reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3)
-    return records, pictures[[record["picture"] for record in records]]
-
-
-def write_captions(folder: Path, model: Path, count: int, tokens: int = 20) -> None:
-    """Draws pictures whose captions are long, with a questions.jsonl for `foveate bench --matrix --jsonl`.
-
-    The seed is used by nothing else.
-    """
-    rng = random.Random(HELD_OUT_SEED + 1)
-    text = Text(model / "tokenizer.json")
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = []
-    while len(lines) < count:
-        scene = random_scene(rng)
-        question, truth = FAMILIES["caption"](rng, scene)
-        if len(text.encode(truth)) >= tokens:
-            name = f"{len(lines)}.png"
-            Image.fromarray(draw_scenes(rng, [scene])[0]).save(folder / name)
-            lines.append(json.dumps({"image": name, "question": question, "answer": truth}))
-    (folder / "questions.jsonl").write_text("".join(f"{line}\n" for line in lines))
+RESULTS = {"nano": "heldout.json", "tiny": "heldout-tiny.json"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=HERE.parent / "models/foveate-nano")
-    parser.add_argument("--output", type=Path, default=HERE / "results/heldout.json")
+    parser.add_argument("--config", choices=list(RESULTS), default="nano")
+    parser.add_argument("--model", type=Path, help="../models/foveate-CONFIG if not given")
+    parser.add_argument("--output", type=Path, help="where the scores go; in results/ if not given")
     parser.add_argument("--limit", type=int, help="questions per family, all if not given")
-    parser.add_argument("--write-held-out", type=int, metavar="PER_FAMILY", help="draw the frozen set and stop")
-    parser.add_argument("--write-captions", type=Path, metavar="FOLDER", help="draw pictures with long captions and stop")
-    parser.add_argument("--count", type=int, default=100, help="pictures with long captions")
+    parser.add_argument("--threads", type=int, default=2)
+    tiny = parser.add_argument_group("tiny")
+    tiny.add_argument("--device", default="auto", help="cpu, cuda, or auto: cuda where there is one")
+    nano = parser.add_argument_group("nano")
+    nano.add_argument("--write-held-out", type=int, metavar="PER_FAMILY", help="draw the frozen set and stop")
+    nano.add_argument("--write-captions", type=Path, metavar="FOLDER", help="draw pictures with long captions and stop")
+    nano.add_argument("--count", type=int, default=100, help="pictures with long captions")
     options = parser.parse_args()
-    torch.set_num_threads(2)
-    if options.write_held_out:
-        write_held_out(options.write_held_out)
-        return
-    if options.write_captions:
-        write_captions(options.write_captions, options.model, options.count)
-        return
-    model, text = load(options.model)
-    records, images = read_held_out()
-    chosen, seen = [], dict.fromkeys(FAMILIES, 0)
-    for index, record in enumerate(records):
-        seen[record["family"]] += 1
-        if not options.limit or seen[record["family"]] <= options.limit:
-            chosen.append(index)
-    records, images = [records[index] for index in chosen], images[chosen]
-    answers = answer(model, text, images, [record["question"] for record in records])
-    scores = {family: [] for family in FAMILIES}
-    for record, said in zip(records, answers):
-        scores[record["family"]].append(score(record["family"], said, record["answer"]))
-    result = {
-        "questions_per_family": {family: len(values) for family, values in scores.items()},
-        "score": {family: round(float(np.mean(values)), 4) for family, values in scores.items()},
-    }
+    options.model = options.model or HERE.parent / f"models/foveate-{options.config}"
+    torch.set_num_threads(options.threads)
+    if options.config == "tiny":
+        from evaluate_tiny import evaluate
+    else:
+        from evaluate_nano import evaluate, write_captions, write_held_out
+
+        if options.write_held_out:
+            return write_held_out(options.write_held_out)
+        if options.write_captions:
+            return write_captions(options.write_captions, options.model, options.count)
+    result = evaluate(options)
     print(json.dumps(result, indent=2))
-    if not options.limit:
-        options.output.write_text(json.dumps(result, indent=2) + "\n")
+    if options.output or not options.limit:
+        output = options.output or HERE / "results" / RESULTS[options.config]
+        output.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

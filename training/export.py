@@ -1,4 +1,4 @@
-"""Writes a checkpoint in LLaDA-V's on-disk layout: ../models/foveate-nano."""
+"""Writes a checkpoint in LLaDA-V's on-disk layout: ../models/foveate-nano or ../models/foveate-tiny."""
 
 import argparse
 import json
@@ -8,15 +8,18 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from configs import CONFIGS, TOKENIZERS
 from model import Config, Foveate
-from scenes import IMAGE_SIZE, PATCH_SIZE
-from text import CHAT_TEMPLATE, SPECIAL_TOKENS, TOKENIZER_PATH, Text
+from text import CHAT_TEMPLATE, SPECIAL_TOKENS, Text
+from tiling import ASPECT_RATIO, canvases
 
 HERE = Path(__file__).parent
-TOWER = "foveate-nano-vision"
+# Of an answer, tokens and denoising steps.
+LENGTHS = {"nano": (32, 16), "tiny": (64, 32)}
+LONGEST = {"nano": 1024, "tiny": 2048}  # tokens of a sequence
 
 
-def language_config(config: Config, text: Text) -> dict:
+def language_config(config: Config, text: Text, tower: str, longest: int, tiled: bool) -> dict:
     """config.json."""
     return {
         "architectures": ["LlavaLLaDAModelLM"],
@@ -26,11 +29,13 @@ def language_config(config: Config, text: Text) -> dict:
         "eos_token_id": text.tokenizer.token_to_id("<|endoftext|>"),
         "hidden_act": "silu",
         "hidden_size": config.hidden_size,
-        "image_aspect_ratio": "pad",
-        "image_grid_pinpoints": [[IMAGE_SIZE, IMAGE_SIZE]],
+        "image_aspect_ratio": ASPECT_RATIO if tiled else "pad",
+        "image_grid_pinpoints": [
+            list(size) for size in (canvases(config.image_size) if tiled else [(config.image_size, config.image_size)])
+        ],
         "initializer_range": 0.02,
         "intermediate_size": config.intermediate_size,
-        "max_position_embeddings": 1024,
+        "max_position_embeddings": longest,
         "mm_hidden_size": config.vision_hidden_size,
         "mm_newline_position": "grid",
         "mm_patch_merge_type": "spatial_unpad",
@@ -42,7 +47,7 @@ def language_config(config: Config, text: Text) -> dict:
         "mm_use_im_start_end": False,
         "mm_vision_select_feature": "patch",
         "mm_vision_select_layer": -2,
-        "mm_vision_tower": TOWER,
+        "mm_vision_tower": tower,
         "model_type": "llava_llada",
         "num_attention_heads": config.heads,
         "num_hidden_layers": config.layers,
@@ -52,7 +57,7 @@ def language_config(config: Config, text: Text) -> dict:
         "rope_scaling": None,
         "rope_theta": config.rope_theta,
         "tie_word_embeddings": False,
-        "tokenizer_model_max_length": 1024,
+        "tokenizer_model_max_length": longest,
         "tokenizer_padding_side": "right",
         "torch_dtype": "bfloat16",
         "transformers_version": "4.46.3",
@@ -80,8 +85,8 @@ def tower_config(config: Config) -> dict:
             "num_hidden_layers": config.vision_layers + 1,
             "num_attention_heads": config.vision_heads,
             "num_channels": 3,
-            "image_size": IMAGE_SIZE,
-            "patch_size": PATCH_SIZE,
+            "image_size": config.image_size,
+            "patch_size": config.patch_size,
             "hidden_act": "gelu_pytorch_tanh",
             "layer_norm_eps": config.vision_layer_norm_epsilon,
             "attention_dropout": 0.0,
@@ -90,20 +95,28 @@ def tower_config(config: Config) -> dict:
     }
 
 
-PREPROCESSOR = {
-    "do_normalize": True,
-    "do_rescale": True,
-    "do_resize": True,
-    "image_mean": [0.5, 0.5, 0.5],
-    "image_std": [0.5, 0.5, 0.5],
-    "image_processor_type": "SiglipImageProcessor",
-    "processor_class": "SiglipProcessor",
-    "resample": 3,
-    "rescale_factor": 1 / 255,
-    "size": {"height": IMAGE_SIZE, "width": IMAGE_SIZE},
-}
+def preprocessor(config: Config) -> dict:
+    """The tower's preprocessor_config.json."""
+    return {
+        "do_normalize": True,
+        "do_rescale": True,
+        "do_resize": True,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+        "image_processor_type": "SiglipImageProcessor",
+        "processor_class": "SiglipProcessor",
+        "resample": 3,
+        "rescale_factor": 1 / 255,
+        "size": {"height": config.image_size, "width": config.image_size},
+    }
 
-GENERATION = {"gen_length": 32, "block_length": 32, "steps": 16, "stop": ["<|eot_id|>"], "system_prompt": ""}
+
+def generation_config(name: str) -> dict:
+    """generation_config.json."""
+    length, steps = LENGTHS[name]
+    return {
+        "gen_length": length, "block_length": length, "steps": steps, "stop": ["<|eot_id|>"], "system_prompt": "",
+    }  # fmt: skip
 
 
 def special_token(content: str) -> dict:
@@ -111,7 +124,7 @@ def special_token(content: str) -> dict:
     return {"content": content, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
 
 
-def tokenizer_config(text: Text) -> dict:
+def tokenizer_config(text: Text, longest: int) -> dict:
     """tokenizer_config.json."""
     added = {
         str(text.tokenizer.token_to_id(token)): {**special_token(token), "special": True} for token in SPECIAL_TOKENS
@@ -126,7 +139,7 @@ def tokenizer_config(text: Text) -> dict:
         "clean_up_tokenization_spaces": False,
         "eos_token": "<|endoftext|>",
         "model_input_names": ["input_ids", "attention_mask"],
-        "model_max_length": 1024,
+        "model_max_length": longest,
         "pad_token": "<|endoftext|>",
         "tokenizer_class": "PreTrainedTokenizerFast",
     }
@@ -148,25 +161,31 @@ def write_json(path: Path, value: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=HERE / "runs/nano/checkpoint.pt")
-    parser.add_argument("--output", type=Path, default=HERE.parent / "models/foveate-nano")
+    parser.add_argument("--config", choices=list(CONFIGS), default="nano")
+    parser.add_argument("--checkpoint", type=Path, help="runs/CONFIG/checkpoint.pt if not given")
+    parser.add_argument("--output", type=Path, help="../models/foveate-CONFIG if not given")
     options = parser.parse_args()
-    text = Text()
-    config = Config(text.vocabulary_size)
+    name = options.config
+    output = options.output or HERE.parent / f"models/foveate-{name}"
+    text = Text(TOKENIZERS[name])
+    config = CONFIGS[name](text.vocabulary_size)
     model = Foveate(config)
-    model.load_state_dict(torch.load(options.checkpoint, weights_only=True)["average"])
-    tower = options.output / TOWER
+    state = torch.load(options.checkpoint or HERE / f"runs/{name}/checkpoint.pt", weights_only=True, map_location="cpu")
+    model.load_state_dict(state["average"])
+    tower_name = f"foveate-{name}-vision"
+    tower = output / tower_name
     tower.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.to(torch.bfloat16).contiguous() for name, value in model.state_dict().items()}
-    save_file(tensors, options.output / "model.safetensors", metadata={"format": "pt"})
-    write_json(options.output / "config.json", language_config(config, text))
-    write_json(options.output / "generation_config.json", GENERATION)
-    write_json(options.output / "tokenizer_config.json", tokenizer_config(text))
-    write_json(options.output / "special_tokens_map.json", special_tokens_map())
-    shutil.copyfile(TOKENIZER_PATH, options.output / "tokenizer.json")
+    tensors = {key: value.to(torch.bfloat16).contiguous() for key, value in model.state_dict().items()}
+    save_file(tensors, output / "model.safetensors", metadata={"format": "pt"})
+    tiled = state.get("tiled_steps", 0) > 0  # a model that never saw tiles is given none
+    write_json(output / "config.json", language_config(config, text, tower_name, LONGEST[name], tiled))
+    write_json(output / "generation_config.json", generation_config(name))
+    write_json(output / "tokenizer_config.json", tokenizer_config(text, LONGEST[name]))
+    write_json(output / "special_tokens_map.json", special_tokens_map())
+    shutil.copyfile(TOKENIZERS[name], output / "tokenizer.json")
     write_json(tower / "config.json", tower_config(config))
-    write_json(tower / "preprocessor_config.json", PREPROCESSOR)
-    print(f"{sum(value.numel() for value in tensors.values())} parameters written to {options.output}")
+    write_json(tower / "preprocessor_config.json", preprocessor(config))
+    print(f"{sum(value.numel() for value in tensors.values())} parameters written to {output}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""foveate-nano: LLaDA-V's architecture at less than a million parameters, in plain PyTorch.
+"""LLaDA-V's architecture in plain PyTorch, at the sizes of foveate-nano and foveate-tiny.
 
 Module names follow the checkpoint's tensor names, so that the export is a plain state dict.
 """
@@ -10,12 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scenes import IMAGE_SIZE, PATCH_CLASSES, PATCH_SIZE
-
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of the model."""
+    """Sizes of the model; nano's unless said otherwise."""
 
     vocabulary_size: int
     hidden_size: int = 128
@@ -29,10 +27,14 @@ class Config:
     vision_layers: int = 3  # stored and used; the tower's config.json says one more
     vision_heads: int = 4
     vision_layer_norm_epsilon: float = 1e-6
+    image_size: int = 60  # pixels
+    patch_size: int = 10
+    tiled: bool = False  # anyres views beside the whole picture (tiling.py)
 
     @property
     def visual_tokens(self) -> int:
-        return (IMAGE_SIZE // PATCH_SIZE) ** 2
+        """Of one view."""
+        return (self.image_size // self.patch_size) ** 2
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -96,14 +98,14 @@ class VisionModel(nn.Module):
         super().__init__()
         width = config.vision_hidden_size
         self.embeddings = nn.Module()
-        self.embeddings.patch_embedding = nn.Conv2d(3, width, PATCH_SIZE, PATCH_SIZE)
+        self.embeddings.patch_embedding = nn.Conv2d(3, width, config.patch_size, config.patch_size)
         self.embeddings.position_embedding = nn.Embedding(config.visual_tokens, width)
         nn.init.normal_(self.embeddings.position_embedding.weight, std=0.02)
         self.encoder = nn.Module()
         self.encoder.layers = nn.ModuleList(VisionLayer(config) for _ in range(config.vision_layers))
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 images [batch, height, width, 3] to patch features [batch, 36, width]."""
+        """uint8 images [batch, height, width, 3] to patch features [batch, visual tokens, width]."""
         pixels = images.permute(0, 3, 1, 2).float() / 127.5 - 1
         x = self.embeddings.patch_embedding(pixels).flatten(2).transpose(1, 2)
         x = x + self.embeddings.position_embedding.weight
@@ -112,11 +114,11 @@ class VisionModel(nn.Module):
         return x
 
 
-def rotary_tables(config: Config, length: int) -> tuple[Tensor, Tensor]:
+def rotary_tables(config: Config, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Cosines and sines [length, head size], halves repeated."""
     head_size = config.hidden_size // config.heads
-    frequencies = config.rope_theta ** (-torch.arange(0, head_size, 2).float() / head_size)
-    angles = torch.arange(length).float()[:, None] * frequencies
+    frequencies = config.rope_theta ** (-torch.arange(0, head_size, 2, device=device).float() / head_size)
+    angles = torch.arange(length, device=device).float()[:, None] * frequencies
     angles = torch.cat([angles, angles], -1)
     return angles.cos(), angles.sin()
 
@@ -186,7 +188,7 @@ class Foveate(nn.Module):
             nn.GELU(),
             nn.Linear(config.hidden_size, config.hidden_size),
         )
-        body.image_newline = nn.Parameter(torch.zeros(config.hidden_size), requires_grad=False)
+        body.image_newline = nn.Parameter(torch.zeros(config.hidden_size), requires_grad=config.tiled)
         body.embed_tokens = nn.Embedding(config.vocabulary_size, config.hidden_size)
         nn.init.normal_(body.embed_tokens.weight, std=0.02)
         body.layers = nn.ModuleList(LanguageLayer(config) for _ in range(config.layers))
@@ -194,7 +196,7 @@ class Foveate(nn.Module):
         self.lm_head = nn.Linear(config.hidden_size, config.vocabulary_size, bias=False)
 
     def patch_features(self, images: Tensor) -> Tensor:
-        """Output of the vision tower, [batch, 36, vision width]."""
+        """Output of the vision tower, [batch, visual tokens, vision width]."""
         return self.model.vision_tower.vision_tower.vision_model(images)
 
     def hidden_states(
@@ -210,18 +212,18 @@ class Foveate(nn.Module):
         key_mask = None
         if after_mask is not None:
             key_mask = F.pad(after_mask, (start, 0), value=True)[:, None, None, :]
-        rotary = rotary_tables(self.config, x.shape[1])
+        rotary = rotary_tables(self.config, x.shape[1], x.device)
         for layer in self.model.layers:
             x = layer(x, rotary, key_mask)
         return self.model.norm(x[:, start:])
 
 
 class PatchHead(nn.Module):
-    """Auxiliary head on the vision tower, dropped at export: what is in the patch's cell?"""
+    """Auxiliary head on nano's vision tower, dropped at export: what is in the patch's cell?"""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, classes: int):
         super().__init__()
-        self.sizes = [len(PATCH_CLASSES), 10, 10]
+        self.sizes = [classes, 10, 10]
         self.linear = nn.Linear(config.vision_hidden_size, sum(self.sizes))
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
@@ -249,8 +251,8 @@ def generate(
     Returns the ids before it.
     """
     batch, prompt = after.shape
-    canvas = torch.full((batch, length), mask_id)
-    positions = torch.arange(length)
+    canvas = torch.full((batch, length), mask_id, device=after.device)
+    positions = torch.arange(length, device=after.device)
     for step in range(steps):
         quota = length // steps + (step < length % steps)
         stops = torch.where(canvas == end_id, positions, length).min(1).values

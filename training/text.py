@@ -1,14 +1,9 @@
 """The tokenizer, and the exact prompt ids that LLaDA-V's code produces."""
 
-import json
-import random
 from functools import lru_cache
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-
-from questions import FAMILIES
-from scenes import CELLS, COLORS, EMOJI, SHAPES, random_scene
 
 SPECIAL_TOKENS = [
     "<|startoftext|>", "<|endoftext|>", "<|mdm_mask|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>",
@@ -20,14 +15,11 @@ CHAT_TEMPLATE = (
     "{{ piece }}{% endfor %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}"
 )
 TOKENIZER_PATH = Path(__file__).with_name("tokenizer.json")
+TINY_TOKENIZER_PATH = Path(__file__).with_name("tokenizer-tiny.json")
 
 
-def train_tokenizer() -> Tokenizer:
-    """A byte-level BPE whose merges make one token of every word the scenes need.
-
-    Newlines and digits are always pieces of their own. The full byte alphabet is in the
-    vocabulary, so that any text can be encoded.
-    """
+def new_tokenizer() -> Tokenizer:
+    """A byte-level BPE without merges. Newlines and digits are always pieces of their own."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Split(Regex("\n"), "isolated"),
@@ -35,17 +27,18 @@ def train_tokenizer() -> Tokenizer:
         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
     ])
     tokenizer.decoder = decoders.ByteLevel()
-    rng = random.Random(0)
-    lines = ["user", "assistant"] * 50
-    for _ in range(3000):
-        scene = random_scene(rng)
-        for ask in FAMILIES.values():
-            lines.extend(ask(rng, scene) or [])
-    words = [*EMOJI, *COLORS, *SHAPES, *" ".join(CELLS).split(), "nothing", "number"]
-    lines += [text for word in words for text in (word, f"a {word}")] * 50
+    return tokenizer
+
+
+def trained_tokenizer(lines: list[str], size: int, min_frequency: int) -> Tokenizer:
+    """Learns merges from `lines`; special tokens come on top of `size`.
+
+    The full byte alphabet is in the vocabulary, so that any text can be encoded.
+    """
+    tokenizer = new_tokenizer()
     trainer = trainers.BpeTrainer(
-        vocab_size=1000,
-        min_frequency=20,
+        vocab_size=size,
+        min_frequency=min_frequency,
         show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
@@ -80,9 +73,3 @@ class Text:
 
     def decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True)
-
-
-if __name__ == "__main__":
-    train_tokenizer().save(str(TOKENIZER_PATH))
-    vocabulary = json.loads(TOKENIZER_PATH.read_text())["model"]["vocab"]
-    print(f"{len(vocabulary)} tokens and {len(SPECIAL_TOKENS)} special tokens")

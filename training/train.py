@@ -1,356 +1,59 @@
-"""Trains foveate-nano from scratch on a CPU, on scenes drawn on the fly.
+"""Trains foveate-nano or foveate-tiny. Stopping and starting again continues from the last checkpoint.
 
-First the vision tower alone learns what every patch shows, which is cheap; then the whole model
-learns to answer by LLaDA's masked diffusion, with the patch loss as a helper. The schedule goes by
-wall time. Stopping and starting again continues from the last checkpoint.
+Times are minutes of training; loading, evaluation and the start of the workers come on top.
 """
 
 import argparse
-import csv
-import math
-import os
-import random
-import time
 from pathlib import Path
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
-from model import Config, Foveate, PatchHead, generate
-from questions import FAMILIES, draw_questions, score
-from scenes import PATCH_CLASSES, draw_scenes, patch_labels, random_scene, scene_of_shapes
-from text import Text
-
-IMAGES_PER_STEP = 32
-QUESTIONS_PER_IMAGE = 4
-VISION_IMAGES_PER_STEP = 128
-CANVAS_LENGTHS, CANVAS_WEIGHTS = [4, 8, 16, 32], [9, 5, 2, 4]
-CAPTION_CANVAS_LENGTHS, CAPTION_CANVAS_WEIGHTS = [16, 24, 32], [1, 1, 5]
-FILLER_WEIGHT = 0.1
-# Share of training scenes with two to four shapes and nothing else. A question about the shape of a
-# colour teaches nothing where there is one shape, and that is most scenes of the held-out kind.
-SHAPES_ONLY = 0.35
-EMA_DECAY = 0.99
+RUNS = Path(__file__).with_name("runs")
+# Of each model: minutes in all, minutes of them with the vision tower alone, part in which the rate falls, and rates.
+SCHEDULES = {
+    "nano": {"minutes": 60, "vision_minutes": 8, "decay_share": 0.3, "muon_rate": 0.02, "adam_rate": 2e-3},
+    "tiny": {"minutes": 24, "vision_minutes": 1.5, "decay_share": 0.45, "muon_rate": 0.02, "adam_rate": 2e-3},
+}
 
 
-def draw_canvas(rng: random.Random, text: Text, family: str, answer: str) -> tuple[list[int], int]:
-    """Answer ids and <|eot_id|>, filled up with <|eot_id|> to a random length; and where filler starts."""
-    ids = text.encode(answer) + [text.end_id]
-    if family == "caption":
-        length = rng.choices(CAPTION_CANVAS_LENGTHS, CAPTION_CANVAS_WEIGHTS)[0]
-    else:
-        length = rng.choices(CANVAS_LENGTHS, CANVAS_WEIGHTS)[0]
-    return ids + [text.end_id] * (length - len(ids)), len(ids)
-
-
-def blur(images: np.ndarray, amount: float) -> np.ndarray:
-    """A light blur or sharpening with a three-tap kernel, as resizing filters leave behind."""
-    x = images.astype(np.float32)
-    for axis in (1, 2):
-        x = x + amount * (np.roll(x, 1, axis) + np.roll(x, -1, axis) - 2 * x)
-    return np.clip(x, 0, 255).astype(np.uint8)
-
-
-def draw_images(rng: random.Random, count: int):
-    """Scenes, their pictures (half of the batches slightly blurred) and patch labels."""
-    scenes = [scene_of_shapes(rng) if rng.random() < SHAPES_ONLY else random_scene(rng) for _ in range(count)]
-    images = draw_scenes(rng, scenes)
-    if rng.random() < 0.5:
-        images = blur(images, rng.uniform(-0.05, 0.12))
-    labels = np.stack([patch_labels(scene) for scene in scenes])
-    return scenes, torch.from_numpy(images), torch.from_numpy(labels)
-
-
-def masked_positions(rng: random.Random, length: int, used: int) -> list[bool]:
-    """Which of a canvas's positions are hidden; its filler starts at `used`.
-
-    Two fifths of the time everything, as at the start. Else LLaDA's random ratio, biased high: for
-    the whole canvas, or for answer and filler each its own. By confidence, filler is written before
-    the answer, and a model that never saw such canvases answers worse with every step.
-    """
-    kind = rng.random()
-    if kind < 0.4:
-        return [True] * length
-    ratios = [max(0.1, math.sqrt(rng.random()))] * 2
-    if kind < 0.75:
-        ratios = [1.0 if rng.random() < 0.3 else ratios[0], rng.random()]
-    return [rng.random() < ratios[place >= used] for place in range(length)]
-
-
-def answer_loss(rng: random.Random, model: Foveate, text: Text, visual: Tensor, scenes) -> tuple[Tensor, Tensor]:
-    """Weighted sum of the cross-entropies of masked answer tokens, and the sum of the weights.
-
-    Every question is a sequence of its own behind the tokens of its picture, as at inference.
-    Short and long sequences are batched apart.
-    """
-    buckets: dict[bool, list] = {False: [], True: []}
-    for index, scene in enumerate(scenes):
-        for family, question, answer in draw_questions(rng, scene, QUESTIONS_PER_IMAGE):
-            before, after = text.prompt(question)
-            canvas, used = draw_canvas(rng, text, family, answer)
-            buckets[len(canvas) > 8].append((index, after, canvas, used))
-    loss, weight = torch.zeros(()), torch.zeros(())
-    for rows in buckets.values():
-        if not rows:
-            continue
-        width = max(len(after) + len(canvas) for _, after, canvas, _ in rows)
-        inputs = torch.zeros(len(rows), width, dtype=torch.long)
-        present = torch.zeros(len(rows), width, dtype=torch.bool)
-        weights = torch.zeros(len(rows), width)
-        targets = torch.zeros(len(rows), width, dtype=torch.long)
-        for row, (_, after, canvas, used) in enumerate(rows):
-            masked = masked_positions(rng, len(canvas), used)
-            start, end = len(after), len(after) + len(canvas)
-            shown = [text.mask_id if hide else token for hide, token in zip(masked, canvas)]
-            inputs[row, :end] = torch.tensor(after + shown)
-            targets[row, start:end] = torch.tensor(canvas)
-            present[row, :end] = True
-            weights[row, start:end] = torch.tensor(
-                [hide * (1.0 if place < used else FILLER_WEIGHT) for place, hide in enumerate(masked)]
-            )
-        picked = visual[torch.tensor([row[0] for row in rows])]
-        states = model.hidden_states(torch.tensor([before]), picked, inputs, present)
-        where = weights > 0
-        losses = F.cross_entropy(model.lm_head(states[where]).float(), targets[where], reduction="none")
-        loss = loss + (losses * weights[where]).sum()
-        weight = weight + weights.sum()
-    return loss, weight
-
-
-def patch_names(text: Text) -> tuple[Tensor, Tensor]:
-    """Token ids of all words in names, and which of them name each patch class, [classes, ids]."""
-    words = sorted({word for name in PATCH_CLASSES for word in name.split()})
-    pairs = [(word, text.encode(prefix + word)) for word in words for prefix in ("", " ")]
-    pairs = [(word, ids[0]) for word, ids in pairs if len(ids) == 1]
-    table = torch.tensor([[float(word in name.split()) for word, _ in pairs] for name in PATCH_CLASSES])
-    return torch.tensor([token for _, token in pairs]), table
-
-
-def naming_loss(visual: Tensor, embedding: torch.nn.Embedding, ids: Tensor, targets: Tensor) -> Tensor:
-    """Pulls a visual token towards the embeddings of the words for what it shows.
-
-    The language model can then find a thing by its name without having to discover the mapping.
-    """
-    logits = visual @ embedding(ids).T - 3
-    return 4 * F.binary_cross_entropy_with_logits(logits, targets)
-
-
-class Muon(torch.optim.Optimizer):
-    """Momentum with orthogonalised updates (Newton-Schulz in float32), for the layers' matrices."""
-
-    def __init__(self, parameters, lr: float, momentum: float = 0.95, weight_decay: float = 0.01):
-        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-
-    @staticmethod
-    def orthogonalize(matrices: Tensor) -> Tensor:
-        """Pushes the singular values of each matrix of the stack towards one."""
-        x = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-        tall = x.shape[-2] > x.shape[-1]
-        x = x.mT if tall else x
-        for _ in range(5):
-            gram = x @ x.mT
-            x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-        return x.mT if tall else x
-
-    @torch.no_grad()
-    def step(self, closure=None):
-        for group in self.param_groups:
-            by_shape: dict[torch.Size, list] = {}
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    by_shape.setdefault(parameter.shape, []).append(parameter)
-            for shape, parameters in by_shape.items():
-                updates = []
-                for parameter in parameters:
-                    state = self.state[parameter]
-                    if "momentum" not in state:
-                        state["momentum"] = torch.zeros_like(parameter)
-                    state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-                    updates.append(parameter.grad.lerp(state["momentum"], group["momentum"]))
-                scale = group["lr"] * max(1, shape[0] / shape[1]) ** 0.5
-                for parameter, update in zip(parameters, self.orthogonalize(torch.stack(updates))):
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update, alpha=scale)
-
-
-class Trainer:
-    """Model, optimizers, running average and their checkpoint."""
-
-    def __init__(self, options: argparse.Namespace):
-        torch.manual_seed(0)
-        self.options = options
-        self.text = Text()
-        self.rng = random.Random(7 + int(time.time()))
-        self.model = Foveate(Config(self.text.vocabulary_size))
-        self.head = PatchHead(self.model.config)
-        self.name_ids, self.name_table = patch_names(self.text)
-        matrices, others = [], list(self.head.parameters())
-        for name, parameter in self.model.named_parameters():
-            if parameter.requires_grad:
-                (matrices if ".layers." in name and parameter.ndim == 2 else others).append(parameter)
-        self.optimizers = [
-            Muon(matrices, lr=options.muon_rate),
-            torch.optim.AdamW(others, lr=options.adam_rate, betas=(0.9, 0.95), weight_decay=0.01),
-        ]
-        self.rates = [options.muon_rate, options.adam_rate]
-        self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.elapsed, self.step, self.images, self.questions = 0.0, 0, 0, 0
-        self.path = Path(options.directory) / "checkpoint.pt"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.exists():
-            self.load()
-
-    PROGRESS = ("elapsed", "step", "images", "questions")
-
-    def save(self) -> None:
-        state = {
-            "model": self.model.state_dict(),
-            "head": self.head.state_dict(),
-            "average": self.average,
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            **{name: getattr(self, name) for name in self.PROGRESS},
-        }
-        torch.save(state, self.path.with_suffix(".new"))
-        os.replace(self.path.with_suffix(".new"), self.path)
-
-    def load(self) -> None:
-        state = torch.load(self.path, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.head.load_state_dict(state["head"])
-        self.average = state["average"]
-        for optimizer, saved in zip(self.optimizers, state["optimizers"]):
-            optimizer.load_state_dict(saved)
-        for name in self.PROGRESS:
-            setattr(self, name, state[name])
-
-    def set_rates(self) -> None:
-        """Warm-up, constant, then a linear fall over the last part of the time."""
-        total, minutes = self.options.minutes, self.elapsed / 60
-        remaining = (total - minutes) / (self.options.decay_share * total)
-        factor = min(1.0, max(0.01, remaining)) * min(1.0, (self.step + 1) / 100)
-        for optimizer, rate in zip(self.optimizers, self.rates):
-            optimizer.param_groups[0]["lr"] = rate * factor
-
-    def train_step(self) -> tuple[float, float]:
-        """One optimizer step; returns the answer loss and the patch loss."""
-        vision_only = self.elapsed < self.options.vision_minutes * 60
-        self.set_rates()
-        count = VISION_IMAGES_PER_STEP if vision_only else IMAGES_PER_STEP
-        scenes, images, labels = draw_images(self.rng, count)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            features = self.model.patch_features(images)
-            patch = self.head(features, labels)
-        visual = self.model.model.mm_projector(features.float())
-        patch = patch + naming_loss(visual, self.model.model.embed_tokens, self.name_ids, self.name_table[labels[..., 0]])
-        answer = torch.zeros(())
-        if not vision_only:
-            loss, weight = answer_loss(self.rng, self.model, self.text, visual, scenes)
-            answer = loss / weight
-        share = self.elapsed / 60 / self.options.minutes
-        patch_weight = 1.0 if vision_only else 0.5 if share < 0.6 else 0.15
-        (answer + patch_weight * patch).backward()
-        for optimizer in self.optimizers:
-            torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-        decay = min(EMA_DECAY, self.step / (self.step + 10))
-        for name, value in self.model.state_dict().items():
-            self.average[name].lerp_(value, 1 - decay)
-        self.step += 1
-        self.images += count
-        self.questions += 0 if vision_only else count * QUESTIONS_PER_IMAGE
-        return answer.item(), patch.item()
-
-    def evaluate(self, per_family: int) -> dict[str, float]:
-        """Scores of the averaged weights on scenes of a fixed seed, decoded as at inference."""
-        model = Foveate(self.model.config)
-        model.load_state_dict(self.average)
-        rng = random.Random(999_983)
-        rows = []
-        for family, ask in FAMILIES.items():
-            for _ in range(per_family):
-                found = None
-                while not found:
-                    scene = random_scene(rng)
-                    found = ask(rng, scene)
-                rows.append((family, scene, *found))
-        return answer_rows(model, self.text, rows, torch.from_numpy(draw_scenes(rng, [row[1] for row in rows])))
-
-    def run(self) -> None:
-        """Trains until the time is up."""
-        last_log = last_save = last_evaluation = time.time()
-        answers, patches = [], []
-        while self.elapsed < self.options.minutes * 60:
-            begin = time.time()
-            answer, patch = self.train_step()
-            answers.append(answer)
-            patches.append(patch)
-            now = time.time()
-            self.elapsed += now - begin
-            if now - last_log > 30:
-                last_log = now
-                print(
-                    f"{self.elapsed / 60:.1f} min, step {self.step}, images {self.images}, questions {self.questions}, "
-                    f"answer loss {np.mean(answers):.4f}, patch loss {np.mean(patches):.4f}",
-                    flush=True,
-                )
-                if now - last_evaluation > self.options.evaluation_minutes * 60:
-                    if self.questions:
-                        self.log(np.mean(answers), np.mean(patches), self.evaluate(25))
-                    last_evaluation = time.time()
-                answers, patches = [], []
-            if now - last_save > 180:
-                last_save = now
-                self.save()
-        self.save()
-        self.log(answer, patch, self.evaluate(150))
-
-    def log(self, answer: float, patch: float, scores: dict[str, float]) -> None:
-        """Appends a line to curve.csv."""
-        print(scores, flush=True)
-        path = self.path.with_name("curve.csv")
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(["minutes", "images", "questions", "answer_loss", "patch_loss", *scores])
-            figures = [f"{self.elapsed / 60:.1f}", self.images, self.questions, f"{answer:.4f}", f"{patch:.4f}"]
-            writer.writerow([*figures, *(f"{value:.3f}" for value in scores.values())])
-
-
-def answer_rows(model: Foveate, text: Text, rows: list, images: Tensor) -> dict[str, float]:
-    """Mean score by family of (family, scene, question, answer) rows, one picture a row."""
-    groups: dict[int, list[int]] = {}
-    for index, (_, _, question, _) in enumerate(rows):
-        groups.setdefault(len(text.prompt(question)[1]), []).append(index)
-    scores: dict[str, list[float]] = {family: [] for family in FAMILIES}
-    for indices in groups.values():
-        with torch.no_grad():
-            visual = model.model.mm_projector(model.patch_features(images[indices]))
-        prompts = [text.prompt(rows[index][2]) for index in indices]
-        before, after = torch.tensor([prompts[0][0]]), torch.tensor([prompt[1] for prompt in prompts])
-        outputs = generate(model, visual, before, after, text.mask_id, text.end_id, text.forbidden_ids)
-        for index, ids in zip(indices, outputs):
-            family, _, _, answer = rows[index]
-            scores[family].append(score(family, text.decode(ids), answer))
-    means = {family: float(np.mean(values)) for family, values in scores.items()}
-    return {**means, "mean": float(np.mean(list(means.values())))}
+def options() -> argparse.Namespace:
+    """The command line, with what depends on the model filled in."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", choices=list(SCHEDULES), default="nano")
+    parser.add_argument("--directory", help="where the checkpoint is; runs/CONFIG if not given")
+    parser.add_argument("--minutes", type=float, help="training time in all (nano 60, tiny 24)")
+    parser.add_argument("--run-minutes", type=float, help="training time of this run; all of it if not given")
+    parser.add_argument("--vision-minutes", type=float, help="with the vision tower alone (nano 8, tiny 1.5)")
+    parser.add_argument("--decay-share", type=float, help="share of the time in which the rate falls (nano 0.3, tiny 0.45)")
+    parser.add_argument("--evaluation-minutes", type=float, default=6)
+    parser.add_argument("--final-questions", type=int, help="per family, at the end, 0 for none (nano 150, tiny 40)")
+    parser.add_argument("--log-seconds", type=float, default=30)
+    parser.add_argument("--muon-rate", type=float)
+    parser.add_argument("--adam-rate", type=float)
+    parser.add_argument("--threads", type=int, default=2)
+    tiny = parser.add_argument_group("tiny")
+    tiny.add_argument("--device", default="auto", help="cpu, cuda, or auto: cuda where there is one")
+    tiny.add_argument("--images-per-step", type=int, help="512 on cuda, 16 on a CPU")
+    tiny.add_argument("--workers", type=int, default=0, help="processes that draw pictures; 0 draws them in between")
+    tiny.add_argument("--compile", action="store_true", help="compile the layers with torch.compile")
+    tiny.add_argument("--tiled-share", type=float, default=0.35, help="share of the time, the last, with tiled pictures")
+    tiny.add_argument("--stop-after", type=int, help="end this run after so many steps")
+    found = parser.parse_args()
+    for name, value in SCHEDULES[found.config].items():
+        if getattr(found, name) is None:
+            setattr(found, name, value)
+    found.directory = found.directory or str(RUNS / found.config)
+    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--directory", default=str(Path(__file__).with_name("runs") / "nano"))
-    parser.add_argument("--minutes", type=float, default=60, help="training time in all")
-    parser.add_argument("--vision-minutes", type=float, default=8, help="of it, with the vision tower alone")
-    parser.add_argument("--decay-share", type=float, default=0.3, help="share of the time in which the rate falls")
-    parser.add_argument("--evaluation-minutes", type=float, default=6)
-    parser.add_argument("--muon-rate", type=float, default=0.02)
-    parser.add_argument("--adam-rate", type=float, default=2e-3)
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    Trainer(options).run()
+    chosen = options()
+    if chosen.config == "nano":
+        from train_nano import NanoTrainer as Trainer
+    else:
+        from train_tiny import TinyTrainer as Trainer
+    import torch
+
+    torch.set_num_threads(chosen.threads)
+    Trainer(chosen).run()
 
 
 if __name__ == "__main__":
