@@ -22,13 +22,14 @@ PATCH = 14  # pixels
 TEXT_LENGTHS, TEXT_WEIGHTS = [64, 128], [1, 2]  # tokens of a row, and how often
 MOST_QUESTIONS = [1, 1, 1, 2, 3, 4, 5]
 FILLER_WEIGHT = 0.05
+FILLER_TURN = 6  # in `turns`; answers have 1 to 5
 MOST_VIEWS = 5
 
 
 @dataclass
 class Batch:
     """Pictures [n, views, side, side, 3], token ids [n, length], the turn that an answer token belongs to (0: not an
-    answer), loss weights, patch classes [n, patches] of the first view, and the pictures' size before tiling."""
+    answer, FILLER_TURN: filler behind the last), loss weights, patch classes [n, patches] of the first view, and the pictures' size before tiling."""
 
     images: np.ndarray
     ids: np.ndarray
@@ -81,7 +82,7 @@ def pack_turns(rng: random.Random, text: Text, asked: list[Question], length: in
         if count == most:
             break
     filler = length - len(ids)
-    return ids + [text.end_id] * filler, turns + [count] * filler, weights + [FILLER_WEIGHT] * filler, count
+    return ids + [text.end_id] * filler, turns + [FILLER_TURN] * filler, weights + [FILLER_WEIGHT] * filler, count
 
 
 class Maker:

@@ -74,7 +74,9 @@ def tower_config(config: Config) -> dict:
         "initializer_factor": 1.0,
         "model_type": "siglip",
         "text_config": {
-            "model_type": "siglip_text_model", "hidden_size": config.vision_hidden_size, "vocab_size": 64,
+            "model_type": "siglip_text_model",
+            "hidden_size": config.vision_hidden_size,
+            "vocab_size": 64,
             "num_hidden_layers": 1,
         },
         "torch_dtype": "bfloat16",

@@ -98,7 +98,9 @@ def write() -> None:
         print(file, len(images), "pictures", (FOLDER / file).stat().st_size, "bytes", flush=True)
     lines = ",\n".join(json.dumps(record) for record in records)
     listed = ",\n".join(json.dumps(sheet) for sheet in sheets)
-    (FOLDER / "questions.json").write_text(f'{{"columns": {SHEET_COLUMNS}, "sheets": [\n{listed}\n], "questions": [\n{lines}\n]}}\n')
+    (FOLDER / "questions.json").write_text(
+        f'{{"columns": {SHEET_COLUMNS}, "sheets": [\n{listed}\n], "questions": [\n{lines}\n]}}\n'
+    )
     names = [sheet["file"] for sheet in sheets] + ["questions.json"]
     sums = [f"{hashlib.sha256((FOLDER / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
     (FOLDER / "sha256sums.txt").write_text("".join(sums))

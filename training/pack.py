@@ -27,12 +27,38 @@ CHARACTERS = "".join(map(chr, range(32, 127)))
 FASHION_TRAINING, FASHION_TEST = 24_000, 2_000  # of 60,000 and 10,000
 TEXTURES = ["brick.png", "grass.png", "gravel.png", "hubble_deep_field.jpg", "moon.png"]
 FONTS = [
-    "DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSerif", "DejaVuSerif-Bold",
-    "LiberationSans-Regular", "LiberationSans-Bold", "LiberationSans-Italic", "LiberationSerif-Regular",
-    "LiberationSerif-Bold", "LiberationSerif-Italic", "LiberationMono-Regular", "LiberationMono-Bold",
-    "Lato-Regular", "Lato-Bold", "Lato-Italic", "Lato-Black", "Lato-Light", "OpenSans-Regular", "OpenSans-Bold",
-    "OpenSans-Italic", "OpenSans-Semibold", "OpenSans-CondBold", "Roboto-Regular", "Roboto-Bold", "Roboto-Italic",
-    "Roboto-Medium", "RobotoCondensed-Regular", "RobotoCondensed-Bold", "ComicNeue-Regular", "ComicNeue-Bold",
+    "DejaVuSans",
+    "DejaVuSans-Bold",
+    "DejaVuSansMono",
+    "DejaVuSansMono-Bold",
+    "DejaVuSerif",
+    "DejaVuSerif-Bold",
+    "LiberationSans-Regular",
+    "LiberationSans-Bold",
+    "LiberationSans-Italic",
+    "LiberationSerif-Regular",
+    "LiberationSerif-Bold",
+    "LiberationSerif-Italic",
+    "LiberationMono-Regular",
+    "LiberationMono-Bold",
+    "Lato-Regular",
+    "Lato-Bold",
+    "Lato-Italic",
+    "Lato-Black",
+    "Lato-Light",
+    "OpenSans-Regular",
+    "OpenSans-Bold",
+    "OpenSans-Italic",
+    "OpenSans-Semibold",
+    "OpenSans-CondBold",
+    "Roboto-Regular",
+    "Roboto-Bold",
+    "Roboto-Italic",
+    "Roboto-Medium",
+    "RobotoCondensed-Regular",
+    "RobotoCondensed-Bold",
+    "ComicNeue-Regular",
+    "ComicNeue-Bold",
     "Inconsolata",
 ]
 
@@ -47,7 +73,9 @@ def package(beginning: str) -> Path:
 
 def debian_files(name: str) -> dict[str, bytes]:
     """Files of a Debian package by path."""
-    archive = subprocess.run(["dpkg-deb", "--fsys-tarfile", package(f"{name}_")], capture_output=True, check=True).stdout
+    archive = subprocess.run(
+        ["dpkg-deb", "--fsys-tarfile", package(f"{name}_")], capture_output=True, check=True
+    ).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         return {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}
 

@@ -22,7 +22,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="training time in all (nano 60, tiny 24)")
     parser.add_argument("--run-minutes", type=float, help="training time of this run; all of it if not given")
     parser.add_argument("--vision-minutes", type=float, help="with the vision tower alone (nano 8, tiny 1.5)")
-    parser.add_argument("--decay-share", type=float, help="share of the time in which the rate falls (nano 0.3, tiny 0.45)")
+    parser.add_argument(
+        "--decay-share", type=float, help="share of the time in which the rate falls (nano 0.3, tiny 0.45)"
+    )
     parser.add_argument("--evaluation-minutes", type=float, default=6)
     parser.add_argument("--final-questions", type=int, help="per family, at the end, 0 for none (nano 150, tiny 40)")
     parser.add_argument("--log-seconds", type=float, default=30)
@@ -34,7 +36,9 @@ def options() -> argparse.Namespace:
     tiny.add_argument("--images-per-step", type=int, help="512 on cuda, 16 on a CPU")
     tiny.add_argument("--workers", type=int, default=0, help="processes that draw pictures; 0 draws them in between")
     tiny.add_argument("--compile", action="store_true", help="compile the layers with torch.compile")
-    tiny.add_argument("--tiled-share", type=float, default=0.35, help="share of the time, the last, with tiled pictures")
+    tiny.add_argument(
+        "--tiled-share", type=float, default=0.35, help="share of the time, the last, with tiled pictures"
+    )
     tiny.add_argument("--stop-after", type=int, help="end this run after so many steps")
     found = parser.parse_args()
     for name, value in SCHEDULES[found.config].items():

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asking import ask, mean_scores
-from batches import Batch, Batches
+from batches import FILLER_TURN, Batch, Batches
 from configs import tiny
 from families.assets import Assets
 from families.mixture import ONE_VIEW, TILED_SIZES, draw_picture
@@ -52,7 +52,9 @@ class PatchLoss(nn.Module):
     def forward(self, features: Tensor, visual: Tensor, labels: Tensor, embedding: nn.Embedding) -> Tensor:
         """Of tower rows and visual tokens of the first view, [batch, patches, …], and its classes."""
         weights = torch.where(labels > 0, 1.0, BACKGROUND_WEIGHT)
-        losses = F.cross_entropy(self.linear(self.norm(features)).float().flatten(0, 1), labels.flatten(), reduction="none")
+        losses = F.cross_entropy(
+            self.linear(self.norm(features)).float().flatten(0, 1), labels.flatten(), reduction="none"
+        )
         classes = (losses * weights.flatten()).sum() / weights.sum()
         some = slice(None, None, 4)  # a quarter of the pictures is enough
         scores = visual[some] @ embedding(self.word_ids).T.to(visual.dtype) - 3
@@ -61,9 +63,17 @@ class PatchLoss(nn.Module):
 
 
 def masked(turns: Tensor) -> Tensor:
-    """LLaDA's masking, every answer at a ratio of its own, biased high; half of them whole, as decoding begins."""
-    ratios = torch.rand(len(turns), 8, device=turns.device).sqrt().clamp(min=0.1)
-    ratios = torch.where(torch.rand_like(ratios) < 0.5, 1.0, ratios)
+    """LLaDA's masking, every answer and the filler at a ratio of its own.
+
+    Answers' ratios are biased high, and half of them are one. In two fifths of the rows all is hidden, as decoding
+    begins. Filler is written before the answer, so it has to be seen without.
+    """
+    ratios = torch.rand(len(turns), FILLER_TURN + 1, device=turns.device)
+    ratios[:, :FILLER_TURN] = ratios[:, :FILLER_TURN].sqrt().clamp(min=0.1)
+    whole = torch.rand_like(ratios) < 0.5
+    whole[:, FILLER_TURN] = False
+    whole |= torch.rand_like(ratios[:, :1]) < 0.4
+    ratios = torch.where(whole, 1.0, ratios)
     return (torch.rand(turns.shape, device=turns.device) < ratios.gather(1, turns)) & (turns > 0)
 
 
@@ -103,7 +113,9 @@ class TinyTrainer(Trainer):
         model = Foveate(tiny(text.vocabulary_size)).to(self.device)
         residual_zero(model)
         self.tiled_steps = 0
-        super().__init__(options, model, PatchLoss(model.config.vision_hidden_size, text).to(self.device), text, EMA_DECAY)
+        super().__init__(
+            options, model, PatchLoss(model.config.vision_hidden_size, text).to(self.device), text, EMA_DECAY
+        )
         torch.manual_seed(self.step + int(time.time()))
         self.before = torch.tensor([text.prompt("")[0]], device=self.device)
         if cuda:

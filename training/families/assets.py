@@ -47,7 +47,9 @@ class Assets:
         if not pack.is_dir():
             raise FileNotFoundError(f"{pack}: expected the packed assets; run ./fetch_assets.sh tiny")
         if (pack / CONCEPT_LIST.name).read_bytes() != CONCEPT_LIST.read_bytes():
-            raise ValueError(f"{pack}: expected sprites of the things in {CONCEPT_LIST}, got others; run ./fetch_assets.sh tiny")
+            raise ValueError(
+                f"{pack}: expected sprites of the things in {CONCEPT_LIST}, got others; run ./fetch_assets.sh tiny"
+            )
         self.split, self.pack = split, pack
 
     @cached_property

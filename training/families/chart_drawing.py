@@ -69,7 +69,9 @@ def draw_pie(canvas: Canvas, chart, font, ink: Color) -> None:
     top = (canvas.height - side) / 2 + 6
     for index, ((label, value), color) in enumerate(zip(chart.values.items(), chart.colors)):
         end = turn + 360 * value / total
-        canvas.draw.pieslice(canvas.points((8, top, 8 + side, top + side)), turn, end, fill=COLORS[color], outline=(255, 255, 255))
+        canvas.draw.pieslice(
+            canvas.points((8, top, 8 + side, top + side)), turn, end, fill=COLORS[color], outline=(255, 255, 255)
+        )
         turn = end
         y = canvas.height / 2 + 6 + (index - len(chart.values) / 2) * 22
         canvas.rectangle((side + 18, y, side + 28, y + 10), COLORS[color])

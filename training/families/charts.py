@@ -59,11 +59,18 @@ def questions(rng: random.Random, chart: Chart) -> list[Question]:
     if len(set(chart.colors)) > 1:
         asked.append(ask(f"What color is {label} in the chart?", chart.colors[labels.index(label)]))
     if chart.kind != "pie" or chart.shown:
-        asked.append(ask(rng.choice(["What is the value for {}?", "What is the value of {}?"]).format(label), str(chart.values[label])))
+        asked.append(
+            ask(
+                rng.choice(["What is the value for {}?", "What is the value of {}?"]).format(label),
+                str(chart.values[label]),
+            )
+        )
     if chart.shown:
         clauses = [f"{label} is {value}" for label, value in chart.values.items()]
         said = "; ".join([f"{chart.kind} chart titled {chart.title}", *clauses])
-        asked.append(Question("chart-caption", rng.choice(["Describe the chart.", "What does the chart show?"]), said, "set-f1"))
+        asked.append(
+            Question("chart-caption", rng.choice(["Describe the chart.", "What does the chart show?"]), said, "set-f1")
+        )
     missing = rng.choice([city for city in CITIES if city not in chart.values])
     asked.append(Question("refusal", f"What is the value for {missing}?", f"there is no {missing}"))
     return asked

@@ -27,10 +27,14 @@ def random_fields(rng: random.Random, words: list[str], count: int) -> dict[str,
 def questions(rng: random.Random, title: str, fields: dict[str, str], missing: str) -> list[Question]:
     """Two fields, the title, how many fields, and a field that is not there."""
     asked = [
-        Question("forms", rng.choice(["What is the {}?", "Which {} is given?"]).format(label.lower()), fields[label], "anls")
+        Question(
+            "forms", rng.choice(["What is the {}?", "Which {} is given?"]).format(label.lower()), fields[label], "anls"
+        )
         for label in rng.sample(list(fields), min(3, len(fields)))
     ]
-    asked.append(Question("forms", rng.choice(["What is the title of the form?", "What kind of form is this?"]), title, "anls"))
+    asked.append(
+        Question("forms", rng.choice(["What is the title of the form?", "What kind of form is this?"]), title, "anls")
+    )
     if rng.random() < 0.3:
         asked.append(Question("forms", "How many fields does the form have?", NUMBERS[len(fields)]))
     asked.append(Question("refusal", f"What is the {missing.lower()}?", f"there is no {missing.lower()}"))

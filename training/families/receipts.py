@@ -43,7 +43,9 @@ def questions(rng: random.Random, receipt: Receipt) -> list[Question]:
         Question("receipts", "How many items are on the receipt?", NUMBERS[len(items)]),
     ]  # fmt: skip
     if prices.count(max(prices)) == 1:
-        asked.append(Question("receipts", "Which item is the most expensive?", items[prices.index(max(prices))], "anls"))
+        asked.append(
+            Question("receipts", "Which item is the most expensive?", items[prices.index(max(prices))], "anls")
+        )
     missing = rng.choice([item for item in ITEMS if item not in receipt.prices])
     asked.append(Question("refusal", f"How much does the {missing} cost?", f"there is no {missing}"))
     return asked

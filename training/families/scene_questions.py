@@ -133,7 +133,9 @@ def ask_refusal(rng: random.Random, things: list) -> Question:
         shape = rng.choice(missing)
         return Question("refusal", f"What color is the {shape}?", f"there is no {shape}")
     name = absent_name(rng, things)
-    return Question("refusal", rng.choice(["Where is the {}?", "Where do you see the {}?"]).format(name), f"there is no {name}")
+    return Question(
+        "refusal", rng.choice(["Where is the {}?", "Where do you see the {}?"]).format(name), f"there is no {name}"
+    )
 
 
 SCENE_FAMILIES = {

@@ -21,7 +21,9 @@ class Table:
 def random_table(rng: random.Random, rows: int, columns: int) -> Table:
     heading, pool = rng.choice([("Name", NAMES), ("City", CITIES), ("Item", ITEMS)])
     names = rng.sample(pool, rows)
-    return Table(heading, rng.sample(COLUMNS, columns), {name: [rng.randint(1, 99) for _ in range(columns)] for name in names})
+    return Table(
+        heading, rng.sample(COLUMNS, columns), {name: [rng.randint(1, 99) for _ in range(columns)] for name in names}
+    )
 
 
 def questions(rng: random.Random, table: Table) -> list[Question]:
@@ -38,7 +40,9 @@ def questions(rng: random.Random, table: Table) -> list[Question]:
             asked.append(Question("tables", text, names[values.index(value)], "anls"))
     if rng.random() < 0.3:
         asked.append(Question("tables", "How many rows are under the heading?", NUMBERS[len(names)]))
-    missing = rng.choice([n for n in {"Name": NAMES, "City": CITIES, "Item": ITEMS}[table.heading] if n not in table.rows])
+    missing = rng.choice(
+        [n for n in {"Name": NAMES, "City": CITIES, "Item": ITEMS}[table.heading] if n not in table.rows]
+    )
     asked.append(Question("refusal", f"What is the {column.lower()} of {missing}?", f"there is no {missing}"))
     return asked
 

@@ -8,7 +8,9 @@ NAMES = (
     "Anna Ben Carla David Emma Frank Grace Henry Ida Jack Kate Liam Maria Noah Olga Paul Rosa Sam Tina Victor Alice "
     "Bruno Clara Daniel Eva Felix Hanna Jonas Laura Martin Nina Oscar"
 ).split()
-CITIES = "Paris Berlin Madrid Rome Oslo Vienna Lisbon Dublin Prague Athens London Warsaw Zurich Milan Porto Bergen".split()
+CITIES = (
+    "Paris Berlin Madrid Rome Oslo Vienna Lisbon Dublin Prague Athens London Warsaw Zurich Milan Porto Bergen".split()
+)
 SHOPS = ["Shop", "Market", "Cafe", "Bakery", "Diner", "Store", "Deli", "Kiosk"]
 DAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
