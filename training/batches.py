@@ -16,7 +16,7 @@ from families.assets import Assets
 from families.mixture import ONE_VIEW, TILED_SIZES, draw_picture
 from families.picture import VIEW, Picture, Question
 from text import TINY_TOKENIZER_PATH, Text
-from tiling import best_canvas, views
+from tiling import views
 
 PATCH = 14  # pixels
 TEXT_LENGTHS, TEXT_WEIGHTS = [64, 128], [1, 2]  # tokens of a row, and how often
@@ -28,8 +28,11 @@ MOST_VIEWS = 5
 
 @dataclass
 class Batch:
-    """Pictures [n, views, side, side, 3], token ids [n, length], the turn that an answer token belongs to (0: not an
-    answer, FILLER_TURN: filler behind the last), loss weights, patch classes [n, patches] of the first view, and the pictures' size before tiling."""
+    """Pictures [n, views, side, side, 3]; token ids [n, length]; the turn that an answer token belongs to.
+
+    Turn 0 is no answer, FILLER_TURN what is behind the last one. Then loss weights, patch classes [n, patches] of the
+    first view, and the pictures' size before tiling, width and height in pixels.
+    """
 
     images: np.ndarray
     ids: np.ndarray

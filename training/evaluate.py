@@ -1,4 +1,4 @@
-"""Answers the frozen questions (nano: heldout/, tiny: heldout-tiny/) with an exported checkpoint folder, in plain PyTorch."""
+"""Answers the frozen questions (heldout/ or heldout-tiny/) with an exported checkpoint folder, in plain PyTorch."""
 
 import argparse
 import json

@@ -1,9 +1,9 @@
 """The frozen test set of foveate-tiny: heldout-tiny/.
 
 Pictures of one kind and size lie on a sheet, SHEET_COLUMNS in a row; `questions.json` lists the sheets and, by the
-number of the picture over all sheets, the questions. The seed is used by nothing else, and the test split draws with an art
-style, fonts, words, digits and photographs that training never shows (families/assets.py). Of a family the first 50
-questions are the subset for sweeps, the first 5 the one for quick checks.
+number of the picture over all sheets, the questions. The seed is used by nothing else, and the test split draws with
+fonts, words, digits, photographs and (family naming-unseen) an art style that training never shows; see
+families/assets.py. Of a family the first 50 questions are the subset for sweeps, the first 5 the one for quick checks.
 
     python frozen.py --unpack FOLDER [--limit 50] && foveate eval --jsonl FOLDER/questions.jsonl
 """

@@ -187,8 +187,9 @@ def pack_fashion() -> None:
     """Fashion-MNIST: a random part of its training and of its test pictures."""
     files = {Path(path).name: data for path, data in debian_files("dataset-fashion-mnist").items()}
     for split, stem, count in (("train", "train", FASHION_TRAINING), ("test", "t10k", FASHION_TEST)):
-        read = lambda kind, skip: np.frombuffer(gzip.decompress(files[f"{stem}-{kind}-ubyte.gz"]), np.uint8)[skip:]
-        pictures, labels = read("images-idx3", 16).reshape(-1, 28, 28), read("labels-idx1", 8)
+        images = gzip.decompress(files[f"{stem}-images-idx3-ubyte.gz"])
+        pictures = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28)
+        labels = np.frombuffer(gzip.decompress(files[f"{stem}-labels-idx1-ubyte.gz"]), np.uint8, offset=8)
         chosen = random.Random(0).sample(range(len(labels)), count)
         np.savez_compressed(PACK / f"fashion-{split}.npz", pictures=pictures[chosen], labels=labels[chosen])
 

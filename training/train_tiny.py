@@ -1,8 +1,8 @@
 """How foveate-tiny learns, from scratch, on a GPU or (slowly) on a CPU.
 
 First the vision tower alone learns what every patch shows; then the whole model learns to answer by LLaDA's masked
-diffusion, first about one view of the picture, then, in the last part of the time, about tiled pictures. A sequence is a
-conversation of up to five questions about one picture, every answer masked at a ratio of its own.
+diffusion, first about one view of the picture, then, in the last part of the time, about tiled pictures. A sequence
+is a conversation of up to five questions about one picture, every answer masked at a ratio of its own.
 """
 
 import argparse

@@ -47,9 +47,10 @@ def questions(rng: random.Random, chart: Chart) -> list[Question]:
     labels, values = list(chart.values), list(chart.values.values())
     ask = lambda text, answer: Question("charts", text, answer, "relaxed")
     label = rng.choice(labels)
+    highest, lowest = labels[values.index(max(values))], labels[values.index(min(values))]
     asked = [
-        ask(rng.choice(["Which category has the highest value?", "Which category is the largest?"]), labels[values.index(max(values))]),
-        ask(rng.choice(["Which category has the lowest value?", "Which category is the smallest?"]), labels[values.index(min(values))]),
+        ask(rng.choice(["Which category has the highest value?", "Which category is the largest?"]), highest),
+        ask(rng.choice(["Which category has the lowest value?", "Which category is the smallest?"]), lowest),
         rng.choice([
             ask("What is the title of the chart?", chart.title),
             ask("What kind of chart is this?", f"{chart.kind} chart"),

@@ -21,8 +21,8 @@ DRAWERS = {
     "easy-vqa": (easy_vqa.draw, 0.02),
 }  # fmt: skip
 FAMILIES = [
-    "color", "exists", "relation", "count", "where", "what-at", "caption", "refusal", "naming", "naming-unseen", "words",
-    "receipts", "forms", "tables", "charts", "chart-caption", "clock", "clothing", "handwriting", "easy-vqa",
+    "color", "exists", "relation", "count", "where", "what-at", "caption", "refusal", "naming", "naming-unseen",
+    "words", "receipts", "forms", "tables", "charts", "chart-caption", "clock", "clothing", "handwriting", "easy-vqa",
 ]  # fmt: skip
 
 ONE_VIEW = (VIEW, VIEW)

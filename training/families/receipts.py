@@ -37,7 +37,8 @@ def questions(rng: random.Random, receipt: Receipt) -> list[Question]:
     asked = [
         Question("receipts", rng.choice(["How much does the {} cost?", "What is the price of the {}?"]).format(item),
                  money(receipt.prices[item]), "anls"),
-        Question("receipts", rng.choice(["What is the total?", "How much is the total?"]), money(receipt.total), "anls"),
+        Question("receipts", rng.choice(["What is the total?", "How much is the total?"]),
+                 money(receipt.total), "anls"),
         Question("receipts", rng.choice(["What is the name of the shop?", "Which shop is this receipt from?"]),
                  receipt.shop, "anls"),
         Question("receipts", "How many items are on the receipt?", NUMBERS[len(items)]),

@@ -15,7 +15,15 @@ import shutil  # noqa: E402
 from batches import FILLER_TURN, PATCH, pack_turns, patch_labels  # noqa: E402
 from families import charts, clothing, forms, receipts, tables, words  # noqa: E402
 from families.assets import (  # noqa: E402
-    CONCEPT_LIST, CONCEPTS, SPLITS, SPRITE_SIZE, SPRITES_PER_ROW, STYLES, TEST_STYLE, Assets, is_test_word,
+    CONCEPT_LIST,
+    CONCEPTS,
+    SPLITS,
+    SPRITE_SIZE,
+    SPRITES_PER_ROW,
+    STYLES,
+    TEST_STYLE,
+    Assets,
+    is_test_word,
 )  # fmt: skip
 from families.mixture import DRAWERS, FAMILIES, ONE_VIEW, TILED_SIZES, draw_picture  # noqa: E402
 from families.picture import PATCH_CLASS_INDEX, Canvas  # noqa: E402
