@@ -4,6 +4,7 @@ A batch has pictures of one size and texts of one length. Workers write into mem
 batch a slot, so that nothing is copied between processes but slot numbers.
 """
 
+import math
 import mmap
 import multiprocessing
 import os
@@ -24,6 +25,7 @@ MOST_QUESTIONS = [1, 1, 1, 2, 3, 4, 5]
 FILLER_WEIGHT = 0.05
 FILLER_TURN = 6  # in `turns`; answers have 1 to 5
 MOST_VIEWS = 5
+TILED_PART = 2  # a batch of tiled pictures, which take more memory, has only so many times fewer
 
 
 @dataclass
@@ -43,23 +45,20 @@ class Batch:
     questions: int
 
 
-def patch_labels(picture: Picture) -> np.ndarray:
+def patch_labels(picture: Picture) -> list[int]:
     """The class of what is nearest to every patch of the squashed picture, among the boxes that touch it."""
     side = VIEW // PATCH
-    labels, nearest = np.zeros((side, side), np.int16), np.full((side, side), np.inf)
+    labels, nearest = [0] * side**2, [math.inf] * side**2
     across, down = VIEW / picture.image.width / PATCH, VIEW / picture.image.height / PATCH  # patches per pixel
     for left, top, right, bottom, patch_class in picture.boxes:
-        x, y, end_x, end_y = left * across, top * down, right * across, bottom * down
-        columns = np.arange(max(0, int(x)), min(side, int(end_x) + 1))
-        rows = np.arange(max(0, int(y)), min(side, int(end_y) + 1))
-        if not len(columns) or not len(rows):
-            continue
-        far = (rows[:, None] + 0.5 - (y + end_y) / 2) ** 2 + (columns + 0.5 - (x + end_x) / 2) ** 2
-        place = np.ix_(rows, columns)
-        better = far < nearest[place]
-        nearest[place] = np.where(better, far, nearest[place])
-        labels[place] = np.where(better, patch_class, labels[place])
-    return labels.reshape(-1)
+        left, top, right, bottom = left * across, top * down, right * across, bottom * down
+        x, y = (left + right - 1) / 2, (top + bottom - 1) / 2
+        for row in range(max(0, int(top)), min(side, int(bottom) + 1)):
+            for column in range(max(0, int(left)), min(side, int(right) + 1)):
+                far, place = (row - y) ** 2 + (column - x) ** 2, row * side + column
+                if far < nearest[place]:
+                    nearest[place], labels[place] = far, patch_class
+    return labels
 
 
 def pack_turns(rng: random.Random, text: Text, asked: list[Question], length: int):
@@ -98,10 +97,11 @@ class Maker:
 
     def fill(self, slot: dict[str, np.ndarray], tiled: bool) -> tuple:
         """Writes a batch into a slot; returns what else `read` needs."""
+        pictures = self.count // TILED_PART if tiled else self.count
         size = self.rng.choice(TILED_SIZES) if tiled else ONE_VIEW
         length = self.rng.choices(TEXT_LENGTHS, TEXT_WEIGHTS)[0]
         questions, count = 0, 1
-        for index in range(self.count):
+        for index in range(pictures):
             asked = 0
             while not asked:  # a long answer may not fit
                 picture = draw_picture(self.rng, self.assets, size)
@@ -113,7 +113,7 @@ class Maker:
             slot["weights"][index, :length] = weights
             slot["labels"][index] = patch_labels(picture)
             questions += asked
-        return size, length, count, questions
+        return size, length, pictures, count, questions
 
 
 def new_slot(count: int, most_views: int) -> dict[str, np.ndarray]:
@@ -134,9 +134,9 @@ def new_slot(count: int, most_views: int) -> dict[str, np.ndarray]:
 
 def read(slot: dict[str, np.ndarray], told: tuple) -> Batch:
     """The batch in a slot, as views of its memory."""
-    size, length, count, questions = told
-    texts = (slot[name][:, :length] for name in ("ids", "turns", "weights"))
-    return Batch(slot["images"][:, :count], *texts, slot["labels"], size, questions)
+    size, length, pictures, count, questions = told
+    texts = (slot[name][:pictures, :length] for name in ("ids", "turns", "weights"))
+    return Batch(slot["images"][:pictures, :count], *texts, slot["labels"][:pictures], size, questions)
 
 
 def work(seed: int, count: int, slots: list, tiled, free, full) -> None:
@@ -163,7 +163,7 @@ class Batches:
         self.inline_tiled = tiled
         if workers:
             context = multiprocessing.get_context("fork")
-            self.free, self.full = context.Queue(), context.Queue()
+            self.free, self.full = context.SimpleQueue(), context.SimpleQueue()  # these start no threads
             self.tiled = context.Value("b", tiled)
             for index in range(slots):
                 self.free.put(index)

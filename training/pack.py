@@ -25,7 +25,7 @@ from families.assets import CONCEPT_LIST, PACK, SPRITE_SIZE, SPRITES_PER_ROW, ST
 DOWNLOADS = Path(__file__).parent / "data/downloads"
 CHARACTERS = "".join(map(chr, range(32, 127)))
 FASHION_TRAINING, FASHION_TEST = 24_000, 2_000  # of 60,000 and 10,000
-TEXTURES = ["brick.png", "grass.png", "gravel.png", "hubble_deep_field.jpg", "moon.png"]
+TEXTURES = ["brick.png", "grass.png", "gravel.png", "hubble_deep_field.jpg"]
 FONTS = [
     "DejaVuSans",
     "DejaVuSans-Bold",

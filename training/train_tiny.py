@@ -8,8 +8,8 @@ is a conversation of up to five questions about one picture, every answer masked
 import argparse
 import random
 import time
+from contextlib import nullcontext
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -112,17 +112,20 @@ class TinyTrainer(Trainer):
         text = Text(TINY_TOKENIZER_PATH)
         model = Foveate(tiny(text.vocabulary_size)).to(self.device)
         residual_zero(model)
-        self.tiled_steps = 0
+        self.tiled_steps, self.waited = 0, 0.0  # count, seconds
         super().__init__(
             options, model, PatchLoss(model.config.vision_hidden_size, text).to(self.device), text, EMA_DECAY
         )
         torch.manual_seed(self.step + int(time.time()))
         self.before = torch.tensor([text.prompt("")[0]], device=self.device)
+        self.stream = torch.cuda.Stream() if cuda else None
+        self.ahead: tuple[Batch, dict[str, Tensor]] | None = None
         if cuda:
             torch.backends.cuda.matmul.allow_tf32 = True
         if options.compile:
+            torch._dynamo.config.suppress_errors = True  # what cannot be compiled runs as it is
             for layer in (*model.model.layers, *model.model.vision_tower.vision_tower.vision_model.encoder.layers):
-                layer.compile()
+                layer.forward = torch.compile(layer.forward)
         print(f"{sum(parameter.numel() for parameter in model.parameters())} parameters on {self.device}", flush=True)
 
     @property
@@ -130,40 +133,61 @@ class TinyTrainer(Trainer):
         """Whether the time for tiled pictures has come."""
         return self.elapsed > (1 - self.options.tiled_share) * self.options.minutes * 60
 
-    def tensor(self, values: np.ndarray, kind: torch.dtype) -> Tensor:
-        return torch.from_numpy(values).to(self.device).to(kind)
+    def note(self) -> str:
+        return f", {self.waited:.0f} s spent waiting for pictures"
 
-    def answer_loss(self, batch: Batch, visual: Tensor) -> Tensor:
+    def load_batch(self) -> tuple[Batch, dict[str, Tensor]]:
+        """The next batch, on the device. On a GPU it is copied while earlier steps still run."""
+        begin = time.time()
+        batch = self.batches.next(self.is_tiled)
+        self.waited += time.time() - begin
+        kinds = {"labels": torch.long, "ids": torch.long, "turns": torch.long, "weights": torch.float32}
+        with torch.cuda.stream(self.stream) if self.stream else nullcontext():
+            tensors = {name: torch.from_numpy(getattr(batch, name)).to(self.device) for name in ("images", *kinds)}
+            return batch, {name: value.to(kinds.get(name, value.dtype)) for name, value in tensors.items()}
+
+    def take_batch(self) -> tuple[Batch, dict[str, Tensor]]:
+        """What `load_batch` loaded during the last step."""
+        batch, tensors = self.ahead or self.load_batch()
+        self.ahead = None
+        if self.stream:
+            torch.cuda.current_stream().wait_stream(self.stream)
+            for value in tensors.values():
+                value.record_stream(torch.cuda.current_stream())
+        return batch, tensors
+
+    def answer_loss(self, ids: Tensor, turns: Tensor, weights: Tensor, visual: Tensor) -> Tensor:
         """Mean cross-entropy of the masked answer tokens, filler counting less."""
-        ids, turns = self.tensor(batch.ids, torch.long), self.tensor(batch.turns, torch.long)
         hidden = masked(turns)
         states = self.model.hidden_states(self.before, visual, torch.where(hidden, self.text.mask_id, ids))
-        weights = self.tensor(batch.weights, torch.float32)[hidden]
         losses = F.cross_entropy(self.model.lm_head(states[hidden]).float(), ids[hidden], reduction="none")
-        return (losses * weights).sum() / weights.sum().clamp(min=1)
+        return (losses * weights[hidden]).sum() / weights[hidden].sum().clamp(min=1)
 
-    def train_step(self) -> tuple[float, float]:
+    def train_step(self) -> tuple[Tensor, Tensor]:
         vision_only = self.elapsed < self.options.vision_minutes * 60
         self.set_rates()
-        batch = self.batches.next(self.is_tiled)
-        images, labels = self.tensor(batch.images, torch.uint8), self.tensor(batch.labels, torch.long)
+        batch, on = self.take_batch()
         layout = tile_map(batch.size, self.model.config, batch.images.shape[1] > 1, self.device)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
-            features = tower_rows(self.model, varied(images))
+            features = tower_rows(self.model, varied(on["images"]))
             visual = visual_tokens(self.model, features, layout)
-            patches = features.shape[2]
-            patch = self.head(features[:, 0], visual[:, :patches], labels, self.model.model.embed_tokens)
-            answer = torch.zeros((), device=self.device) if vision_only else self.answer_loss(batch, visual)
+            first = visual[:, : features.shape[2]]
+            patch = self.head(features[:, 0], first, on["labels"], self.model.model.embed_tokens)
+            answer = torch.zeros((), device=self.device)
+            if not vision_only:
+                answer = self.answer_loss(on["ids"], on["turns"], on["weights"], visual)
         share = self.elapsed / 60 / self.options.minutes
         patch_weight = 1.0 if vision_only else max(0.1, 0.6 - share)
         (answer + patch_weight * patch).backward()
-        self.apply_gradients()
-        self.images += self.count
-        self.tiled_steps += layout.views > 1
+        self.images += len(on["images"])
         self.questions += 0 if vision_only else batch.questions
+        self.tiled_steps += layout.views > 1
+        if self.stream:
+            self.ahead = self.load_batch()
+        self.apply_gradients()
         if self.options.stop_after and self.step >= self.options.stop_after:
             self.elapsed = self.options.minutes * 60
-        return answer.item(), patch.item()
+        return answer.detach(), patch.detach()
 
     def evaluate(self, per_family: int) -> dict[str, float]:
         """On pictures of a fixed seed made of training material; the frozen set is left alone."""

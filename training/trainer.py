@@ -14,6 +14,14 @@ from optimizer import Muon
 from text import Text
 
 
+Loss = float | torch.Tensor
+
+
+def mean(losses: list[Loss]) -> float:
+    """Read only now, so that a GPU need not be waited for at every step."""
+    return float(np.mean([float(loss) for loss in losses]))
+
+
 class Trainer:
     """A training whose schedule goes by the time spent, and which continues from its last checkpoint."""
 
@@ -40,13 +48,17 @@ class Trainer:
         if self.path.exists():
             self.load()
 
-    def train_step(self) -> tuple[float, float]:
+    def train_step(self) -> tuple[Loss, Loss]:
         """One optimizer step; returns the answer loss and the patch loss."""
         raise NotImplementedError
 
     def evaluate(self, per_family: int) -> dict[str, float]:
         """Scores of the averaged weights by family, decoded as at inference."""
         raise NotImplementedError
+
+    def note(self) -> str:
+        """More for the end of a line of the log."""
+        return ""
 
     def save(self) -> None:
         state = {
@@ -110,12 +122,12 @@ class Trainer:
                 last_log, logged_images = now, self.images
                 print(
                     f"{self.elapsed / 60:.1f} min, step {self.step}, images {self.images} ({speed:.0f}/s), questions "
-                    f"{self.questions}, answer loss {np.mean(answers):.4f}, patch loss {np.mean(patches):.4f}",
+                    f"{self.questions}, answer loss {mean(answers):.4f}, patch loss {mean(patches):.4f}{self.note()}",
                     flush=True,
                 )
                 if now - last_evaluation > self.options.evaluation_minutes * 60:
                     if self.questions:
-                        self.log(np.mean(answers), np.mean(patches), self.evaluate(self.CURVE_EVALUATION))
+                        self.log(mean(answers), mean(patches), self.evaluate(self.CURVE_EVALUATION))
                     last_evaluation = time.time()
                 answers, patches = [], []
             if now - last_save > 180:
@@ -125,7 +137,7 @@ class Trainer:
         asked = self.options.final_questions
         asked = self.FINAL_EVALUATION if asked is None else asked
         if asked:
-            self.log(answer, patch, self.evaluate(asked))
+            self.log(float(answer), float(patch), self.evaluate(asked))
 
     def log(self, answer: float, patch: float, scores: dict[str, float]) -> None:
         """Appends a line to curve.csv."""

@@ -191,7 +191,7 @@ def test_the_test_has_content_of_its_own(pack):
 def test_patch_labels_name_what_covers_a_patch(pack):
     canvas = Canvas(random.Random(0), Assets("train", pack), (448, 448), (255, 255, 255))
     canvas.paste(Image.new("RGBA", (112, 112), (255, 0, 0, 255)), 42, 42, PATCH_CLASS_INDEX["red square"])
-    labels = patch_labels(canvas.done([])).reshape(224 // PATCH, -1)
+    labels = np.reshape(patch_labels(canvas.done([])), (224 // PATCH, -1))
     assert (labels[1:5, 1:5] == PATCH_CLASS_INDEX["red square"]).all()
     assert (labels[6:] == 0).all() and (labels[:, 6:] == 0).all()
 
