@@ -64,8 +64,8 @@ impl Engine {
         Self::load_as(Format::Auto, checkpoint, environment, backend, progress)
     }
 
-    /// The same with weights in `format`: 8 and 4 bits are for the linears of the decoder's layers, the
-    /// rest stays as it is stored.
+    /// The same with weights in `format`: 4 bits are for the linears of the decoder's layers, 8 for its embedding
+    /// and head as well, and the vision tower stays as it is stored.
     pub fn load_as<B: Backend>(
         format: Format,
         checkpoint: &Checkpoint,

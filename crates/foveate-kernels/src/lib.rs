@@ -11,19 +11,23 @@
 
 mod backend;
 pub mod cpu;
+mod draw;
 mod error;
 mod noise;
 pub mod quant;
 mod reference;
 mod tensor;
+mod timed;
 
 pub use backend::{
     Act, Ask, Backend, Guess, Heads, Hidden, Into, KernelName, Layout, Memory, Norm, NormKind,
     Pick, Plan, Rank, Rotation, RowMap, Span, Sum,
 };
 pub use cpu::{Cpu, Isa};
+pub use draw::draw_row;
 pub use error::{Error, Result};
 pub use noise::{Noise, uniform};
 pub use quant::Format;
 pub use reference::{Reference, erf};
 pub use tensor::{Dtype, TensorView};
+pub use timed::{Ledger, Spent, Timed, Work};

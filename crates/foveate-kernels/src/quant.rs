@@ -25,9 +25,9 @@ pub(crate) const RUN: usize = 16;
 pub(crate) const RUNS: usize = Q4_GROUP / RUN;
 
 /// Bytes of a q8 block.
-const Q8_BYTES: usize = 2 + Q8_GROUP;
+pub(crate) const Q8_BYTES: usize = 2 + Q8_GROUP;
 /// Bytes of a q4 block.
-const Q4_BYTES: usize = 2 + RUNS + Q4_GROUP / 2;
+pub(crate) const Q4_BYTES: usize = 2 + RUNS + Q4_GROUP / 2;
 
 /// What the sixteen 4-bit codes stand for: fitted to Gaussian groups of sixteen by alternating between
 /// the nearest level of every number and the mean of every level's numbers.

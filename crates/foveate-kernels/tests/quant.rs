@@ -4,7 +4,7 @@ mod common;
 
 use common::{Linear, close, every_isa, random};
 use foveate_kernels::quant::{Q4_GROUP, encode_row};
-use foveate_kernels::{Dtype, Format, Reference, TensorView};
+use foveate_kernels::{Dtype, Format, Reference, TensorView, draw_row};
 
 /// Standard normal numbers, by Box and Muller.
 fn gaussian(count: usize, seed: u64) -> Vec<f32> {
@@ -112,5 +112,28 @@ fn an_input_that_is_no_number_is_not_hidden() {
                 assert!(got[5..].iter().all(|y| y.is_finite()), "{:?}", cpu.isa());
             }
         }
+    }
+}
+
+#[test]
+fn drawn_rows_have_the_promised_size_and_differ() {
+    let cols = 4104; // no whole number of groups
+    for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Q8, Dtype::Q4] {
+        let draw = |key, row| {
+            let mut bytes = vec![0xff; dtype.row_bytes(cols)];
+            draw_row(dtype, key, row, cols, &mut bytes);
+            let view = TensorView::new(dtype, 1, cols, &bytes).expect("a row");
+            view.to_f32()
+        };
+        let row = draw(1, 0);
+        let sum: f64 = row.iter().map(|x| f64::from(*x)).sum();
+        let squares: f64 = row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
+        assert!((squares - 1.0).abs() < 0.06, "{dtype:?}: {squares}");
+        assert!(
+            (sum / (cols as f64).sqrt()).abs() < 0.06,
+            "{dtype:?}: {sum}"
+        );
+        assert!(row == draw(1, 0) && row != draw(1, 1) && row != draw(2, 0));
+        assert_ne!(row[..128], row[128..256], "{dtype:?}");
     }
 }

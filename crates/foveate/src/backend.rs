@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use foveate_core::{Checkpoint, Engine, Environment, NamedShape};
-use foveate_kernels::{Backend, Cpu, Format, Reference};
+use foveate_kernels::{Backend, Cpu, Format, Ledger, Reference, Timed};
 
 use crate::args::MachineArgs;
 
@@ -35,6 +35,22 @@ pub(crate) fn run<J: Job>(machine: MachineArgs, job: J) -> Result<J::Out> {
     }
 }
 
+/// Does `job` with the named backend and keeps accounts of what every operation costs.
+pub(crate) fn run_timed<J: Job>(machine: MachineArgs, job: J) -> Result<(J::Out, Ledger)> {
+    run(machine, Accounted(job))
+}
+
+struct Accounted<J>(J);
+
+impl<J: Job> Job for Accounted<J> {
+    type Out = (J::Out, Ledger);
+
+    fn with<B: Backend>(self, backend: B) -> Result<Self::Out> {
+        let (backend, ledger) = Timed::new(backend);
+        Ok((self.0.with(backend)?, ledger))
+    }
+}
+
 /// Loads a checkpoint onto the named backend.
 pub(crate) fn load(
     checkpoint: &Checkpoint,
@@ -51,27 +67,13 @@ pub(crate) fn load(
     run(machine, load)
 }
 
-/// Random weights of a shape on the named backend.
-pub(crate) fn random(
-    shape: &NamedShape,
-    seed: u64,
-    machine: MachineArgs,
-    progress: &mut dyn FnMut(usize, usize),
-) -> Result<Engine> {
-    let random = Random {
-        shape,
-        seed,
-        format: machine.dtype.into(),
-        progress,
-    };
-    run(machine, random)
-}
-
-struct Load<'a> {
-    checkpoint: &'a Checkpoint,
-    environment: &'a Environment,
-    format: Format,
-    progress: &'a mut dyn FnMut(usize, usize),
+/// Loading a checkpoint.
+pub(crate) struct Load<'a> {
+    pub(crate) checkpoint: &'a Checkpoint,
+    pub(crate) environment: &'a Environment,
+    pub(crate) format: Format,
+    /// Hears of layers done and in all.
+    pub(crate) progress: &'a mut dyn FnMut(usize, usize),
 }
 
 impl Job for Load<'_> {
@@ -94,11 +96,13 @@ impl Job for Load<'_> {
     }
 }
 
-struct Random<'a> {
-    shape: &'a NamedShape,
-    seed: u64,
-    format: Format,
-    progress: &'a mut dyn FnMut(usize, usize),
+/// Drawing the weights of a shape.
+pub(crate) struct Random<'a> {
+    pub(crate) shape: &'a NamedShape,
+    pub(crate) seed: u64,
+    pub(crate) format: Format,
+    /// Hears of layers done and in all.
+    pub(crate) progress: &'a mut dyn FnMut(usize, usize),
 }
 
 impl Job for Random<'_> {

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use foveate_core::{
     Checkpoint, EmbeddedFiles, Engine, Environment, Error, ModelCard, card, is_repository, resolve,
 };
+use foveate_kernels::Ledger;
 
 use crate::args::ModelArgs;
 use crate::exit::usage;
@@ -166,16 +167,28 @@ impl<'a> Source<'a> {
 
 /// Reads the weights onto the chosen backend, with a progress bar.
 pub(crate) fn weights(model: &Model, args: &ModelArgs) -> Result<Engine> {
+    read(model, args, |load| backend::run(args.machine, load))
+}
+
+/// The same with accounts of what every operation costs.
+pub(crate) fn timed_weights(model: &Model, args: &ModelArgs) -> Result<(Engine, Ledger)> {
+    read(model, args, |load| backend::run_timed(args.machine, load))
+}
+
+fn read<T>(
+    model: &Model,
+    args: &ModelArgs,
+    onto: impl FnOnce(backend::Load<'_>) -> Result<T>,
+) -> Result<T> {
     let bar = progress::layers("loading");
-    let engine = backend::load(
-        &model.checkpoint,
-        &model.environment,
-        args.machine,
-        &mut |done, of| progress::set(&bar, done, of),
-    )
-    .with_context(|| format!("loading {}", model.name));
+    let read = onto(backend::Load {
+        checkpoint: &model.checkpoint,
+        environment: &model.environment,
+        format: args.machine.dtype.into(),
+        progress: &mut |done, of| progress::set(&bar, done, of),
+    });
     bar.finish_and_clear();
-    engine
+    read.with_context(|| format!("loading {}", model.name))
 }
 
 fn open_folder(folder: &Path) -> Result<Checkpoint> {

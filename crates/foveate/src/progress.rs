@@ -19,6 +19,11 @@ pub(crate) fn bytes(name: &str, size: u64) -> ProgressBar {
     bar.with_message(name.to_owned())
 }
 
+/// A bar over bytes of a number that is known later.
+pub(crate) fn written(what: &'static str) -> ProgressBar {
+    bar("{msg} {bar:32} {bytes}/{total_bytes} {bytes_per_sec} {eta}").with_message(what)
+}
+
 /// A bar over things of a known number.
 pub(crate) fn counted(what: &'static str, of: usize) -> ProgressBar {
     let bar = bar("{msg} {bar:32} {pos}/{len}").with_message(what);

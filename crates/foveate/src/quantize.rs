@@ -10,7 +10,7 @@ use crate::args::{ModelArgs, Storage};
 use crate::exit::{self, usage};
 use crate::{load, progress};
 
-/// Write a model folder whose decoder layers have 8 or 4 bits a weight
+/// Write a model folder whose decoder has 8 or 4 bits a weight
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Any command opens the folder; --dtype auto keeps its bits. \

@@ -3,16 +3,20 @@
 //! Every tensor that is stored must be taken by somebody: [`Checkpoint::finish`] lists those that
 //! nobody asked for, because a tensor that is silently skipped is a model that silently differs.
 
+mod fresh;
 mod quantise;
 mod resolve;
+mod sharded;
 mod shards;
 mod source;
 mod stamp;
 mod tensor;
 
+pub(crate) use fresh::write_fresh;
 pub(crate) use quantise::Kept;
 pub(crate) use resolve::cached;
 pub use resolve::{Environment, is_repository, resolve};
+pub(crate) use sharded::{Blueprint, write_shards};
 pub use source::EmbeddedFiles;
 pub(crate) use source::read_small;
 pub use tensor::TensorRef;
@@ -130,6 +134,22 @@ impl Checkpoint {
         }
         entry.taken.store(true, Ordering::Relaxed);
         Ok(tensor)
+    }
+
+    /// Begins to read a tensor's bytes from the disk.
+    pub(crate) fn read_ahead(&self, name: &str) {
+        if let Some(entry) = self.tensors.get(name) {
+            let bytes = &self.shards[entry.shard].bytes;
+            bytes.read_ahead(entry.range.clone());
+        }
+    }
+
+    /// Says that a tensor's bytes will not be read again soon, so that they are not held in memory beside
+    /// what was made of them. They can still be read.
+    pub(crate) fn release(&self, name: &str) {
+        if let Some(entry) = self.tensors.get(name) {
+            self.shards[entry.shard].bytes.release(entry.range.clone());
+        }
     }
 
     /// Fails if a stored tensor was never taken, unless its name matches a pattern of `ignored`.

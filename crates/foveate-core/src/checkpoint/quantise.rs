@@ -1,4 +1,4 @@
-//! Writes a model folder whose decoder layers are quantised: row by row, in bounded memory.
+//! Writes a model folder some of whose tensors are quantised: row by row, in bounded memory.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -8,7 +8,7 @@ use foveate_kernels::Dtype;
 use foveate_kernels::quant::encode_row;
 use serde_json::{Map, Value, json};
 
-use super::{Checkpoint, TensorRef, matches, read_small, stamp};
+use super::{Checkpoint, TensorRef, matches, read_small, stamp, write_fresh};
 use crate::error::{Error, Result};
 
 /// Rows that one thread quantises before they are written.
@@ -21,8 +21,8 @@ const WEIGHTS: &str = "model.safetensors";
 
 /// What a quantised folder has of its original.
 pub(crate) struct Kept<'a> {
-    /// Tensors that are quantised; the others stay as they are.
-    pub(crate) quantised: &'a [String],
+    /// Tensors that are quantised, and how; the others stay as they are.
+    pub(crate) quantised: &'a [(String, Dtype)],
     /// Patterns of tensors that nothing reads and that are left out.
     pub(crate) ignored: &'a [&'a str],
     /// The folder with the sizes of the vision tower. One beside the model goes into the new folder, which
@@ -60,48 +60,28 @@ impl Planned<'_> {
 }
 
 impl Checkpoint {
-    /// Writes this model to the new folder `out` with some tensors as `dtype`; `progress` hears of tensors
+    /// Writes this model to the new folder `out` with some tensors quantised; `progress` hears of tensors
     /// done and in all. `origin` says where the model came from.
     ///
-    /// Everything goes to `out` with `.partial` behind its name first, and the weights there to a file that
-    /// no command reads; names are changed at the end, so that what was interrupted is no model.
+    /// The weights go to a file that no command reads; its name is changed at the end, so that what was
+    /// interrupted is no model.
     pub(crate) fn write_quantised(
         &self,
         out: &Path,
         kept: &Kept<'_>,
-        dtype: Dtype,
         origin: &str,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<()> {
-        if fs::symlink_metadata(out).is_ok() {
-            let reason = format!("{} exists; give a new name", out.display());
-            return Err(Error::request("output", reason));
-        }
-        let plan = self.plan(kept, dtype)?;
-        let mut name = out.file_name().unwrap_or_default().to_owned();
-        name.push(".partial");
-        let partial = out.with_file_name(name);
-        if partial.exists() {
-            let reason = format!(
-                "{} is left of an interrupted run; remove it",
-                partial.display()
-            );
-            return Err(Error::request("output", reason));
-        }
-        fs::create_dir(&partial).map_err(|error| Error::io(&partial, error))?;
-        let written = copy_tower(kept.tower, &partial)
-            .and_then(|()| self.write_folder(&partial, &plan, origin, progress))
-            .and_then(|()| fs::rename(&partial, out).map_err(|error| Error::io(out, error)));
-        if written.is_err() {
-            // The first error is the one to report.
-            let _ = fs::remove_dir_all(&partial);
-        }
-        written
+        let plan = self.plan(kept)?;
+        write_fresh(out, |folder| {
+            copy_tower(kept.tower, folder)?;
+            self.write_folder(folder, &plan, origin, progress)
+        })
     }
 
-    fn plan(&self, kept: &Kept<'_>, dtype: Dtype) -> Result<Vec<Planned<'_>>> {
+    fn plan(&self, kept: &Kept<'_>) -> Result<Vec<Planned<'_>>> {
         let (quantised, ignored) = (kept.quantised, kept.ignored);
-        if let Some(missing) = quantised.iter().find(|name| !self.contains(name)) {
+        if let Some((missing, _)) = quantised.iter().find(|(name, _)| !self.contains(name)) {
             self.tensor(missing)?;
         }
         let mut plan = Vec::new();
@@ -112,7 +92,7 @@ impl Checkpoint {
                 let reason = "is quantised already; start from the original model";
                 return Err(Error::request("model", reason));
             }
-            let dtype = quantised.iter().any(|q| q == name).then_some(dtype);
+            let dtype = quantised.iter().find(|(q, _)| q == name).map(|q| q.1);
             plan.push(Planned { tensor, dtype });
         }
         Ok(plan)
@@ -156,6 +136,7 @@ impl Checkpoint {
                     None => file.write_all(tensor.row_bytes(range)).map_err(failed)?,
                 }
             }
+            self.release(tensor.name);
         }
         progress(plan.len(), plan.len());
         let file = file

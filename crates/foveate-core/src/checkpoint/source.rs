@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -100,6 +101,36 @@ impl Bytes {
             Self::Mapped(map) => map,
             Self::Static(bytes) => bytes,
         }
+    }
+
+    /// Asks the system to read `range` now. It may refuse, which costs only time.
+    pub(crate) fn read_ahead(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        if let Self::Mapped(map) = self {
+            let _ = map.advise_range(memmap2::Advice::WillNeed, range.start, range.len());
+        }
+        #[cfg(not(unix))]
+        let _ = range;
+    }
+
+    /// Gives the memory of `range` back; what is read again comes from the file again. The system may
+    /// refuse, which costs only memory.
+    #[cfg_attr(
+        unix,
+        expect(
+            unsafe_code,
+            reason = "the advice is harmless only to what cannot be written"
+        )
+    )]
+    pub(crate) fn release(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        if let Self::Mapped(map) = self {
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            // SAFETY: a read-only mapping of a file; its pages hold nothing that is not in the file.
+            let _ = unsafe { map.unchecked_advise_range(advice, range.start, range.len()) };
+        }
+        #[cfg(not(unix))]
+        let _ = range;
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) const IGNORED: &[&str] = &[
     "*.vision_model.head.*",
 ];
 
-const VISION: VisionNames = VisionNames {
+pub(super) const VISION: VisionNames = VisionNames {
     tower: "model.vision_tower.vision_tower.vision_model",
     projector: ["model.mm_projector.0", "model.mm_projector.2"],
     newline: "model.image_newline",

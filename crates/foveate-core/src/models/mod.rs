@@ -4,6 +4,7 @@ mod lavida_dream;
 mod lavida_llada;
 mod llada_v;
 mod llava;
+mod random_folder;
 mod synthetic;
 
 use std::path::{Path, PathBuf};
@@ -15,10 +16,11 @@ use crate::config::{GenerationDefaults, Identity};
 use crate::denoise::Options;
 use crate::error::{Error, Result};
 use crate::image::TilingConfig;
-use crate::network::{DecoderNames, DecoderShape, Source, Transformer, VisionShape};
+use crate::network::{DecoderNames, DecoderShape, Part, Source, Transformer, VisionShape};
 use crate::prompt::{Message, Prompt, ThinkMode};
 use crate::tokenizer::Tokenizer;
 
+pub use random_folder::write_random;
 pub(crate) use synthetic::Synthetic;
 pub use synthetic::{NamedShape, SHAPES};
 
@@ -124,6 +126,27 @@ pub(crate) struct TensorNames {
     pub(crate) decoder: DecoderNames,
 }
 
+impl TensorNames {
+    /// The decoder's weights that have 8 or 4 bits in a model of `format`, and which.
+    fn quantised(&self, format: Format, layers: usize) -> Vec<(String, Dtype)> {
+        let head = format!("{}.weight", self.decoder.head);
+        let parts = [
+            (Part::Layers, self.decoder.layer_weights(layers)),
+            (Part::Vocabulary, vec![self.embedding.to_owned(), head]),
+        ];
+        let mut quantised = Vec::new();
+        for (part, names) in parts {
+            let dtype = match part.format(format) {
+                Format::Q8 => Dtype::Q8,
+                Format::Q4 => Dtype::Q4,
+                Format::Auto | Format::F32 | Format::Bf16 => continue,
+            };
+            quantised.extend(names.into_iter().map(|name| (name, dtype)));
+        }
+        quantised
+    }
+}
+
 /// One line of the table of families.
 struct Entry {
     name: &'static str,
@@ -167,8 +190,9 @@ pub fn card(checkpoint: &Checkpoint, environment: &Environment) -> Result<ModelC
     Ok(open(checkpoint, environment)?.card().clone())
 }
 
-/// Writes a checkpoint to the new folder `out` with the linears of the decoder's layers in `format`, which
-/// is [`Format::Q8`] or [`Format::Q4`], and everything else as it is. Any command opens the folder.
+/// Writes a checkpoint to the new folder `out` with the decoder in `format`, which is [`Format::Q8`] or
+/// [`Format::Q4`], each part with the precision that it gets when the original is loaded in that format.
+/// Any command opens the folder.
 /// `origin` is noted in it; `progress` hears of tensors done and in all.
 pub fn quantise(
     checkpoint: &Checkpoint,
@@ -178,23 +202,18 @@ pub fn quantise(
     out: &Path,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<()> {
-    let dtype = match format {
-        Format::Q8 => Dtype::Q8,
-        Format::Q4 => Dtype::Q4,
-        other => {
-            let reason = format!("expected q8 or q4, got {other:?}").to_lowercase();
-            return Err(Error::request("dtype", reason));
-        }
-    };
+    if !matches!(format, Format::Q8 | Format::Q4) {
+        let reason = format!("expected q8 or q4, got {format:?}").to_lowercase();
+        return Err(Error::request("dtype", reason));
+    }
     let card = card(checkpoint, environment)?;
-    let names = &card.tensors.decoder;
-    let weights = names.layer_weights(card.decoder.layers);
+    let quantised = card.tensors.quantised(format, card.decoder.layers);
     let kept = checkpoint::Kept {
-        quantised: &weights,
+        quantised: &quantised,
         ignored: ignored(),
         tower: &card.tower,
     };
-    checkpoint.write_quantised(out, &kept, dtype, origin, progress)
+    checkpoint.write_quantised(out, &kept, origin, progress)
 }
 
 /// The network of `card`'s family.

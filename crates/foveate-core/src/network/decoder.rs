@@ -120,17 +120,18 @@ impl<B: Backend> Decoder<B> {
         let kv_width = heads.kv_count * heads.dim;
         // The head first, and its copy dropped: it is the largest tensor, and so never adds to the peak.
         let head = {
-            let stored = source.take(&format!("{}.weight", names.head), &[stored, hidden])?;
+            let (name, part) = (format!("{}.weight", names.head), Part::Vocabulary);
+            let stored = source.take(&name, &[stored, hidden], part)?;
             let rows = stored.view()?.head(shape.vocabulary)?;
-            let format = source.format(Part::Vocabulary);
-            backend.weight(&[rows], &[], Layout::Linear, format)?
+            backend.weight(&[rows], &[], Layout::Linear, source.format(part))?
         };
         let mut layers = Vec::with_capacity(shape.layers);
         for i in 0..shape.layers {
             progress(i, shape.layers);
             let name = |pattern: &str| pattern.replace("{i}", &i.to_string());
             let norm = |backend: &mut B, pattern| {
-                source.vector(backend, &format!("{}.weight", name(pattern)), hidden)
+                let name = format!("{}.weight", name(pattern));
+                source.vector(backend, &name, hidden, Part::Layers)
             };
             let load = |backend: &B, names: &[&str], shape: [usize; 2], bias, layout| {
                 let names: Vec<String> = names.iter().map(|n| name(n)).collect();
@@ -155,7 +156,8 @@ impl<B: Backend> Decoder<B> {
             });
         }
         progress(shape.layers, shape.layers);
-        let final_norm = source.vector(backend, &format!("{}.weight", names.final_norm), hidden)?;
+        let name = format!("{}.weight", names.final_norm);
+        let final_norm = source.vector(backend, &name, hidden, Part::Layers)?;
         Ok(Self {
             layers,
             final_norm,

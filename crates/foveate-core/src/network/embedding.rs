@@ -20,9 +20,10 @@ impl<B: Backend> Embedding<B> {
         [stored, hidden]: [usize; 2],
         vocabulary: usize,
     ) -> Result<Self> {
-        let tensor = source.take(name, &[stored, hidden])?;
+        let part = Part::Vocabulary;
+        let tensor = source.take(name, &[stored, hidden], part)?;
         let table = tensor.view()?.head(vocabulary)?;
-        let format = source.format(Part::Vocabulary);
+        let format = source.format(part);
         Ok(Self {
             table: backend.weight(&[table], &[], Layout::Table, format)?,
             hidden,

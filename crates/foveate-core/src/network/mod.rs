@@ -3,6 +3,8 @@
 mod decoder;
 mod embedding;
 mod partial;
+mod precision;
+mod random;
 mod store;
 mod vision;
 mod weights;
@@ -12,10 +14,12 @@ use foveate_kernels::{Backend, Guess, KernelName, Memory, Plan, Rank, RowMap};
 pub use decoder::DecoderShape;
 pub(crate) use decoder::{Decoder, DecoderNames};
 pub(crate) use embedding::Embedding;
+pub(crate) use precision::Part;
+pub(crate) use random::random;
 pub(crate) use store::{Holding, Loan, Outputs, Return, Visit};
 pub use vision::VisionShape;
 pub(crate) use vision::{Vision, VisionNames};
-pub(crate) use weights::{Part, Source};
+pub(crate) use weights::Source;
 
 use crate::error::{Error, Result};
 use crate::image::Views;

@@ -92,7 +92,7 @@ impl<B: Backend> Vision<B> {
         let patch = linear(backend, &patch, &[hidden, 3, patch_size, patch_size])?;
         let positions = format!("{tower}.embeddings.position_embedding.weight");
         let positions = source
-            .take(&positions, &[shape.patches(), hidden])?
+            .take(&positions, &[shape.patches(), hidden], Part::Vision)?
             .view()?
             .to_f32();
         let positions = upload(backend, &positions, hidden)?;
@@ -101,11 +101,11 @@ impl<B: Backend> Vision<B> {
             progress(i, shape.layers);
             let name = |part: &str| format!("{tower}.encoder.layers.{i}.{part}");
             let norm = |backend: &mut B, part: &str| -> Result<[B::Buf; 2]> {
-                let scale = source.vector(backend, &name(&format!("{part}.weight")), hidden)?;
-                Ok([
-                    scale,
-                    source.vector(backend, &name(&format!("{part}.bias")), hidden)?,
-                ])
+                let mut vector = |kind: &str| {
+                    let name = name(&format!("{part}.{kind}"));
+                    source.vector(backend, &name, hidden, Part::Vision)
+                };
+                Ok([vector("weight")?, vector("bias")?])
             };
             let square = [hidden, hidden];
             let key_value = [name("self_attn.k_proj"), name("self_attn.v_proj")];
@@ -124,7 +124,8 @@ impl<B: Backend> Vision<B> {
             linear(backend, &[first], &[projected, hidden])?,
             linear(backend, &[second], &[projected, projected])?,
         ];
-        let newline = source.take(names.newline, &[projected])?.view()?.to_f32();
+        let newline = source.take(names.newline, &[projected], Part::Vision)?;
+        let newline = newline.view()?.to_f32();
         Ok(Self {
             shape,
             patch,

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use foveate_kernels::{Backend, Dtype, Format, Layout, TensorView};
 
+use super::precision::Part;
+use super::random::random;
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 
@@ -20,19 +22,11 @@ enum Origin<'a> {
     Random(u64),
 }
 
-/// Which parameters, for their precision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// Linears of the decoder's layers.
-    Layers,
-    /// Embedding and head.
-    Vocabulary,
-    /// Tower and projector.
-    Vision,
-}
-
-/// A tensor with its shape folded to `[rows, cols]`.
+/// A tensor with its shape folded to `[rows, cols]`. When it is dropped, the pages of its file that were read
+/// need not stay in memory.
 pub(crate) struct Tensor<'a> {
+    /// Whose file it lies in, under which name.
+    file: Option<(&'a Checkpoint, &'a str)>,
     dtype: Dtype,
     rows: usize,
     cols: usize,
@@ -51,6 +45,14 @@ impl Tensor<'_> {
     }
 }
 
+impl Drop for Tensor<'_> {
+    fn drop(&mut self) {
+        if let Some((checkpoint, name)) = self.file {
+            checkpoint.release(name);
+        }
+    }
+}
+
 impl<'a> Source<'a> {
     /// The tensors of a model folder.
     pub(crate) fn checkpoint(checkpoint: &'a Checkpoint, format: Format) -> Self {
@@ -64,17 +66,13 @@ impl<'a> Source<'a> {
         Self { origin, format }
     }
 
-    /// How a part is stored: 8 and 4 bits are for the decoder's layers, where nearly all weights are; the
-    /// rest then stays as it is.
+    /// How a part is stored while it is used.
     pub(crate) fn format(&self, part: Part) -> Format {
-        match self.format {
-            Format::Q8 | Format::Q4 if part != Part::Layers => Format::Auto,
-            format => format,
-        }
+        part.format(self.format)
     }
 
-    /// Takes tensor `name`, whose stored shape must be `shape`; the first axis becomes the rows.
-    pub(crate) fn take(&self, name: &str, shape: &[usize]) -> Result<Tensor<'_>> {
+    /// Takes tensor `name` of `part`, whose stored shape must be `shape`; the first axis becomes the rows.
+    pub(crate) fn take(&self, name: &str, shape: &[usize], part: Part) -> Result<Tensor<'_>> {
         let (rows, cols) = match shape {
             [] => (1, 1),
             [n] => (1, *n),
@@ -83,7 +81,9 @@ impl<'a> Source<'a> {
         match &self.origin {
             Origin::Checkpoint(checkpoint) => {
                 let tensor = checkpoint.take(name, shape)?;
+                checkpoint.read_ahead(tensor.name);
                 Ok(Tensor {
+                    file: Some((checkpoint, tensor.name)),
                     dtype: tensor.dtype,
                     rows,
                     cols,
@@ -91,17 +91,15 @@ impl<'a> Source<'a> {
                 })
             }
             Origin::Random(seed) => {
-                let mut bytes = random(*seed, name, rows * cols, cols);
-                // What stays unquantised is as in the released 8B models.
-                let dtype = match self.format {
-                    Format::Q8 | Format::Q4 => {
-                        let halves = bytes.as_chunks::<4>().0.iter();
-                        bytes = halves.flat_map(|x| [x[2], x[3]]).collect();
-                        Dtype::Bf16
-                    }
-                    _ => Dtype::F32,
+                // A vector is never quantised.
+                let dtype = match part.drawn(self.format) {
+                    Dtype::F32 => Dtype::F32,
+                    _ if shape.len() < 2 => Dtype::Bf16,
+                    dtype => dtype,
                 };
+                let bytes = random(*seed, name, dtype, 0..rows, cols);
                 Ok(Tensor {
+                    file: None,
                     dtype,
                     rows,
                     cols,
@@ -117,8 +115,9 @@ impl<'a> Source<'a> {
         backend: &mut B,
         name: &str,
         n: usize,
+        part: Part,
     ) -> Result<B::Buf> {
-        let tensor = self.take(name, &[n])?;
+        let tensor = self.take(name, &[n], part)?;
         upload(backend, &tensor.view()?.to_f32(), n)
     }
 
@@ -132,11 +131,11 @@ impl<'a> Source<'a> {
         layout: Layout,
         part: Part,
     ) -> Result<B::Weight> {
-        let weight = |n: &String| self.take(&format!("{n}.weight"), shape);
+        let weight = |n: &String| self.take(&format!("{n}.weight"), shape, part);
         let parts = names.iter().map(weight).collect::<Result<Vec<_>>>()?;
         let parts = parts.iter().map(Tensor::view).collect::<Result<Vec<_>>>()?;
         let biases = if bias {
-            let bias = |n: &String| self.take(&format!("{n}.bias"), &shape[..1]);
+            let bias = |n: &String| self.take(&format!("{n}.bias"), &shape[..1], part);
             names.iter().map(bias).collect::<Result<Vec<_>>>()?
         } else {
             Vec::new()
@@ -154,23 +153,4 @@ pub(crate) fn upload<B: Backend>(backend: &mut B, values: &[f32], width: usize) 
     let mut buf = backend.buf(values.len() / width.max(1), width)?;
     backend.write(values, &mut buf, 0)?;
     Ok(buf)
-}
-
-/// Little-endian f32 noise, uniform with the variance `1 / inputs`; norms (`*norm*`) are ones.
-fn random(seed: u64, name: &str, count: usize, inputs: usize) -> Vec<u8> {
-    let is_norm = name.contains("norm");
-    let mut state = name.bytes().fold(seed | 1, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let scale = (3.0 / inputs.max(1) as f32).sqrt();
-    let mut bytes = Vec::with_capacity(count * 4);
-    for _ in 0..count {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        let unit = (state >> 40) as f32 / (1u32 << 23) as f32 - 1.0;
-        let value = if is_norm { 1.0 } else { unit * scale };
-        bytes.extend_from_slice(&value.to_le_bytes());
-    }
-    bytes
 }

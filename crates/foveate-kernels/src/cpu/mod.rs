@@ -28,6 +28,7 @@ mod report;
 mod rows;
 mod share;
 mod softmax;
+mod stream;
 mod team;
 mod transpose;
 mod workshop;

@@ -61,9 +61,9 @@ pub(crate) enum Storage {
     F32,
     /// bfloat16, half the memory
     Bf16,
-    /// 8 bits for the decoder's layers; the rest as in the folder
+    /// 8 bits for the decoder; the vision tower as in the folder
     Q8,
-    /// 4 bits for the decoder's layers; the rest as in the folder
+    /// 4 bits for the decoder's layers, 8 for its embedding and head; the vision tower as in the folder
     Q4,
 }
 

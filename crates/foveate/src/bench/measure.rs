@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use foveate_core::{NoTap, Options, PhaseTimes, Progress};
+use foveate_kernels::{Ledger, Spent};
 
 use super::flops::{Flops, Rows};
 use super::subject::Subject;
@@ -20,6 +21,8 @@ pub(crate) struct Sample {
     pub(crate) visual_tokens_kept: usize,
     pub(crate) forwards: usize,
     pub(crate) flops: Flops,
+    /// What the operations cost, if the subject keeps accounts.
+    pub(crate) spent: Vec<Spent>,
 }
 
 /// Runs at most `limit` steps.
@@ -36,7 +39,11 @@ pub(crate) fn sample(subject: &Subject, options: &Options, limit: usize) -> Resu
         visual_tokens_kept: 0,
         forwards: 0,
         flops: Flops::default(),
+        spent: Vec::new(),
     };
+    let ledger = subject.accounts.as_ref().map(|accounts| &accounts.ledger);
+    // What came before belongs to others.
+    ledger.map(Ledger::take);
     for _ in 0..limit {
         let mask = denoiser.mask();
         let masked = denoiser.ids().iter().filter(|id| **id == mask).count();
@@ -57,6 +64,7 @@ pub(crate) fn sample(subject: &Subject, options: &Options, limit: usize) -> Resu
         sample.forwards += sequences;
         sample.flops += Flops::of(shape, &Rows::of(&step, sequences, shape.layers, masked));
     }
+    sample.spent = ledger.map(Ledger::take).unwrap_or_default();
     sample.visual_tokens_kept = denoiser.outcome().visual_tokens_kept;
     Ok(sample)
 }

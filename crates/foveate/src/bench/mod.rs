@@ -1,9 +1,13 @@
 //! `foveate bench`: time, arithmetic and memory per phase, plain and pruned in one run.
 
+mod breakdown;
+mod ceiling;
 mod flops;
+mod folder;
 mod matrix;
 mod measure;
 mod page;
+mod roofline;
 mod subject;
 
 use std::ffi::OsString;
@@ -19,6 +23,8 @@ use crate::args::{DEFAULT_KEEP, GenerationArgs, ImageArgs, ModelArgs, PruneArgs,
 use crate::exit;
 use crate::preset::Origins;
 use crate::progress;
+use breakdown::Breakdown;
+use ceiling::Ceiling;
 use measure::{MedianMs, Sample, sample};
 use subject::{ShapeArgs, Subject};
 
@@ -65,8 +71,31 @@ pub(crate) struct BenchArgs {
     #[arg(long, env = "FOVEATE_JSON", value_parser = FalseyValueParser::new())]
     #[arg(help_heading = "Measurement")]
     json: bool,
+    /// Measure at once, without a step of every row before, for requests whose steps take minutes
+    #[arg(long, env = "FOVEATE_NO_WARM_UP", value_parser = FalseyValueParser::new())]
+    #[arg(help_heading = "Measurement")]
+    no_warm_up: bool,
+    #[command(flatten)]
+    accounts: AccountArgs,
+    /// Write a folder of bfloat16 random weights of this shape, to be quantised and measured, and end
+    #[arg(long, num_args = 2, value_names = ["SHAPE", "DIR"], conflicts_with = "shape")]
+    #[arg(help_heading = "Shape")]
+    write_random: Vec<String>,
     #[command(flatten)]
     matrix: matrix::MatrixArgs,
+}
+
+/// What is told of single operations.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub(crate) struct AccountArgs {
+    /// Say what every operation costs: time, share of the measured peaks, bytes, kernel
+    #[arg(long, env = "FOVEATE_BREAKDOWN", value_parser = FalseyValueParser::new())]
+    #[arg(help_heading = "Measurement")]
+    pub(crate) breakdown: bool,
+    /// Compare with the time that arithmetic and bytes take at the machine's measured peaks
+    #[arg(long, env = "FOVEATE_ROOFLINE", value_parser = FalseyValueParser::new())]
+    #[arg(help_heading = "Measurement")]
+    pub(crate) roofline: bool,
 }
 
 /// One row of the comparison.
@@ -83,6 +112,7 @@ struct Measured {
     keep: f64,
     sample: Sample,
     median: MedianMs,
+    breakdown: Breakdown,
 }
 
 /// Measures and prints.
@@ -91,10 +121,16 @@ pub(crate) fn main(
     arguments: &[OsString],
     origins: &Origins,
 ) -> Result<ExitCode> {
+    if let [shape, folder] = &args.write_random[..] {
+        return folder::main(args, shape, folder);
+    }
     if args.matrix.matrix {
         return matrix::main(args, arguments, origins);
     }
-    let subject = Subject::new(&args.shape, &args.model, &args.images, &args.question)?;
+    let timed = args.accounts.breakdown || args.accounts.roofline;
+    let (model, images) = (&args.model, &args.images);
+    let subject = Subject::new(&args.shape, model, images, &args.question, timed)?;
+    let ceiling = timed.then(|| Ceiling::measure(model.machine)).transpose()?;
     let mut rows = rows(args, &subject)?;
     let steps = match rows.first() {
         Some(row) => row.options.most_steps()?,
@@ -102,7 +138,9 @@ pub(crate) fn main(
     };
     let limit = args.steps_measured.map_or(steps, usize::from).min(steps);
     let bar = progress::counted("measuring", args.rounds.get() * rows.len());
-    warm_up(&subject, &rows)?;
+    if !args.no_warm_up {
+        warm_up(&subject, &rows)?;
+    }
     for _ in 0..args.rounds.get() {
         for row in &mut rows {
             row.measure(&subject, limit, &bar)?;
@@ -115,6 +153,8 @@ pub(crate) fn main(
         rows: &measured,
         steps,
         rounds: args.rounds.get(),
+        ceiling,
+        accounts: args.accounts,
     };
     exit::print(&if args.json {
         format!("{}\n", serde_json::to_string(&page.object())?)
@@ -176,6 +216,11 @@ impl Row {
     fn finish(self) -> Option<Measured> {
         Some(Measured {
             median: MedianMs::of(&self.samples),
+            breakdown: Breakdown::mean(
+                self.samples
+                    .iter()
+                    .map(|sample| (&sample.spent[..], sample.steps.iter().sum())),
+            ),
             label: self.label,
             keep: self.keep,
             // Everything but time is the same in every round.

@@ -1,9 +1,11 @@
 //! The measurement as tables for people and as one object for machines.
 
+use foveate_kernels::Spent;
 use serde_json::{Value, json};
 
-use super::Measured;
+use super::ceiling::Ceiling;
 use super::subject::Subject;
+use super::{AccountArgs, Measured, roofline};
 use crate::report::peak_bytes;
 use crate::table::{bytes, grouped, listing, row, table};
 
@@ -14,6 +16,9 @@ pub(super) struct Page<'a> {
     /// Steps of a whole answer.
     pub(super) steps: usize,
     pub(super) rounds: usize,
+    /// The machine's peaks, if breakdown or roofline are wanted.
+    pub(super) ceiling: Option<Ceiling>,
+    pub(super) accounts: AccountArgs,
 }
 
 impl Page<'_> {
@@ -28,9 +33,41 @@ impl Page<'_> {
             let shares = first.sample.flops.shares();
             blocks.push(format!("arithmetic of the first row: {shares}"));
         }
+        if let Some(ceiling) = &self.ceiling {
+            self.against(ceiling, &mut blocks);
+        }
         let text = blocks.join("\n\n");
         let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
         lines.join("\n") + "\n"
+    }
+
+    /// Operations and requests against the machine's peaks.
+    fn against(&self, ceiling: &Ceiling, blocks: &mut Vec<String>) {
+        let (_, kernels) = self.subject.engine.kernels();
+        blocks.push(roofline::footing(ceiling));
+        for measured in self.rows {
+            let (label, keep) = (&measured.label, measured.keep);
+            let breakdown = &measured.breakdown;
+            let steps = measured.sample.steps.len();
+            if self.accounts.breakdown {
+                let title = format!("{label} {keep}, {steps} steps");
+                blocks.push(breakdown.text(&title, &kernels, ceiling));
+            }
+            if self.accounts.roofline {
+                let title = format!("{label} {keep}, per step");
+                blocks.push(roofline::text(&title, breakdown.lines(), steps, ceiling));
+            }
+        }
+        let vision = self.vision();
+        if self.accounts.roofline && !vision.is_empty() {
+            blocks.push(roofline::text("vision tower, once", vision, 1, ceiling));
+        }
+    }
+
+    /// What the vision tower cost.
+    fn vision(&self) -> &[Spent] {
+        let accounts = self.subject.accounts.as_ref();
+        accounts.map_or(&[], |accounts| &accounts.vision)
     }
 
     fn facts(&self) -> String {
@@ -165,7 +202,7 @@ impl Page<'_> {
         let kernel =
             |k: &foveate_kernels::KernelName| json!({"operation": k.operation, "kernel": k.kernel});
         let entry = |m: &Measured| {
-            json!({
+            let mut entry = json!({
                 "prune": m.label,
                 "keep": m.keep,
                 "visual_tokens_kept": m.sample.visual_tokens_kept,
@@ -178,9 +215,20 @@ impl Page<'_> {
                 "tokens_per_second": m.tokens_per_second(),
                 "answer_ms": m.answer_ms(self.steps),
                 "times_faster": first / m.answer_ms(self.steps),
-            })
+            });
+            if let Some(ceiling) = &self.ceiling {
+                let lines = m.breakdown.lines();
+                let steps = m.sample.steps.len();
+                if self.accounts.breakdown {
+                    entry["breakdown"] = m.breakdown.object(&kernels, ceiling);
+                }
+                if self.accounts.roofline {
+                    entry["roofline_per_step"] = roofline::object(lines, steps, ceiling);
+                }
+            }
+            entry
         };
-        json!({
+        let mut object = json!({
             "model": subject.name,
             "decoder": {
                 "layers": shape.layers,
@@ -203,7 +251,14 @@ impl Page<'_> {
             "buffer_bytes": memory.buffers,
             "peak_bytes": peak_bytes(),
             "rows": self.rows.iter().map(entry).collect::<Vec<_>>(),
-        })
+        });
+        if let Some(ceiling) = &self.ceiling {
+            object["ceiling"] = json!(ceiling);
+            if self.accounts.roofline && !self.vision().is_empty() {
+                object["roofline_vision"] = roofline::object(self.vision(), 1, ceiling);
+            }
+        }
+        object
     }
 
     fn measured(&self) -> usize {

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
+use foveate_core::image::layout;
 use foveate_core::{
-    Engine, Message, NamedShape, Options, PromptToken, SHAPES, ThinkMode, VisualTokens,
+    Engine, Message, NamedShape, Options, Picture, PromptToken, SHAPES, ThinkMode, VisualTokens,
 };
-use foveate_kernels::uniform;
+use foveate_kernels::{Ledger, Spent, uniform};
 
 use crate::args::{ImageArgs, MachineArgs, ModelArgs, Storage};
 use crate::exit::usage;
@@ -65,9 +66,16 @@ impl ShapeArgs {
     }
 
     fn resolve(&self) -> Result<NamedShape> {
-        let named = |name: &str| SHAPES.into_iter().find(|shape| shape.name == name);
-        let name = self.shape.as_deref().unwrap_or("mid");
-        let mut shape = named(name).ok_or_else(|| usage(format!("no shape is named {name}")))?;
+        self.named(self.shape.as_deref().unwrap_or("mid"))
+    }
+
+    /// The shape of that name with the sizes that are given.
+    pub(super) fn named(&self, name: &str) -> Result<NamedShape> {
+        let found = SHAPES.into_iter().find(|shape| shape.name == name);
+        let mut shape = found.ok_or_else(|| {
+            let names = SHAPES.map(|shape| shape.name).join(", ");
+            usage(format!("no shape is named {name}; expected one of {names}"))
+        })?;
         let set = |slot: &mut usize, value: Option<NonZeroUsize>| {
             if let Some(value) = value {
                 *slot = value.get();
@@ -122,35 +130,55 @@ pub(crate) struct Subject {
     pub(crate) dtype: Storage,
     /// Milliseconds in the vision tower, if there is one to run.
     pub(crate) vision_ms: Option<f64>,
+    /// Accounts of what every operation costs, if they are wanted.
+    pub(crate) accounts: Option<Accounts>,
 }
 
+/// What operations cost.
+pub(crate) struct Accounts {
+    /// Filled by every step.
+    pub(crate) ledger: Ledger,
+    /// What the vision tower cost.
+    pub(crate) vision: Vec<Spent>,
+}
+
+/// The picture that a shape with a vision tower looks at.
+const PICTURE: (u32, u32) = (640, 480);
+
 impl Subject {
+    /// Loads what the flags name; with `timed`, so that its operations are accounted for.
     pub(crate) fn new(
         shape: &ShapeArgs,
         model: &ModelArgs,
         images: &ImageArgs,
         question: &str,
+        timed: bool,
     ) -> Result<Self> {
         let looks = model.model.is_some() || !images.images.is_empty();
         match (looks, shape.is_given()) {
             (true, true) => Err(usage(
                 "a shape has random weights and looks at nothing; give --shape and its sizes, or -m and --image",
             )),
-            (true, false) => Self::of_model(model, images, question),
-            (false, _) => Self::of_shape(&shape.resolve()?, model.machine),
+            (true, false) => Self::of_model(model, images, question, timed),
+            (false, _) => Self::of_shape(&shape.resolve()?, model.machine, timed),
         }
     }
 
-    fn of_model(model: &ModelArgs, images: &ImageArgs, question: &str) -> Result<Self> {
+    fn of_model(
+        model: &ModelArgs,
+        images: &ImageArgs,
+        question: &str,
+        timed: bool,
+    ) -> Result<Self> {
         let pictures = pictures::read(images)?;
         let opened = load::open(model)?;
-        let engine = load::weights(&opened, model)?;
-        let clock = Instant::now();
-        let images: Vec<Arc<VisualTokens>> = pictures
-            .iter()
-            .map(|picture| engine.encode(picture))
-            .collect::<Result<_, _>>()?;
-        let vision_ms = (!images.is_empty()).then(|| clock.elapsed().as_secs_f64() * 1e3);
+        let (engine, ledger) = if timed {
+            let (engine, ledger) = load::timed_weights(&opened, model)?;
+            (engine, Some(ledger))
+        } else {
+            (load::weights(&opened, model)?, None)
+        };
+        let (images, vision_ms) = look(&engine, &pictures)?;
         let message = Message::user(question, images.len());
         Ok(Self {
             name: opened.name,
@@ -164,16 +192,25 @@ impl Subject {
             engine,
             images,
             vision_ms,
+            accounts: ledger.map(Accounts::open),
         })
     }
 
-    fn of_shape(shape: &NamedShape, machine: MachineArgs) -> Result<Self> {
+    fn of_shape(shape: &NamedShape, machine: MachineArgs, timed: bool) -> Result<Self> {
         let bar = progress::layers("drawing weights");
-        let engine = backend::random(shape, 0, machine, &mut |done, of| {
-            progress::set(&bar, done, of);
-        });
+        let random = backend::Random {
+            shape,
+            seed: 0,
+            format: machine.dtype.into(),
+            progress: &mut |done, of| progress::set(&bar, done, of),
+        };
+        let (engine, ledger) = if timed {
+            let (engine, ledger) = backend::run_timed(machine, random)?;
+            (engine, Some(ledger))
+        } else {
+            (backend::run(machine, random)?, None)
+        };
         bar.finish_and_clear();
-        let engine = engine?;
         // The mask is the last id.
         let ids = shape.decoder.vocabulary - 1;
         let id = |i: usize| PromptToken::Text((uniform(0, 0, i as u32, 0) * ids as f64) as u32);
@@ -181,15 +218,24 @@ impl Subject {
         let mut prompt: Vec<PromptToken> = (0..half).map(id).collect();
         prompt.push(PromptToken::Image(0));
         prompt.extend((half..shape.text_tokens).map(id));
-        let visual = VisualTokens::random(shape.visual_tokens, shape.decoder.hidden, 0);
+        let tokens = layout(PICTURE.0, PICTURE.1, &engine.card().tiling)?
+            .rects
+            .len();
+        let (images, vision_ms) = if shape.vision.layers > 0 && tokens == shape.visual_tokens {
+            look(&engine, &[noise(PICTURE)?])?
+        } else {
+            let visual = VisualTokens::random(shape.visual_tokens, shape.decoder.hidden, 0);
+            (vec![Arc::new(visual)], None)
+        };
         Ok(Self {
             name: format!("{} (random weights)", shape.name),
             defaults: engine.default_options(),
             dtype: machine.dtype,
             engine,
             prompt,
-            images: vec![Arc::new(visual)],
-            vision_ms: None,
+            images,
+            vision_ms,
+            accounts: ledger.map(Accounts::open),
         })
     }
 
@@ -201,4 +247,30 @@ impl Subject {
     pub(crate) fn visual_tokens(&self) -> usize {
         self.images.iter().map(|image| image.len()).sum()
     }
+}
+
+impl Accounts {
+    /// Whatever is entered already was spent on the pictures.
+    fn open(ledger: Ledger) -> Self {
+        let vision = ledger.take();
+        Self { ledger, vision }
+    }
+}
+
+/// Encodes pictures, and how many milliseconds that took if there were any.
+fn look(engine: &Engine, pictures: &[Picture]) -> Result<(Vec<Arc<VisualTokens>>, Option<f64>)> {
+    let clock = Instant::now();
+    let images = pictures
+        .iter()
+        .map(|picture| engine.encode(picture))
+        .collect::<Result<Vec<_>, _>>()?;
+    let vision_ms = (!images.is_empty()).then(|| clock.elapsed().as_secs_f64() * 1e3);
+    Ok((images, vision_ms))
+}
+
+/// A picture of coloured noise.
+fn noise((width, height): (u32, u32)) -> Result<Picture> {
+    let level = |i: u32| (256.0 * uniform(0, 1, i, 0)) as u8;
+    let rgb = (0..3 * width * height).map(level).collect();
+    Ok(Picture::new("noise", width, height, rgb)?)
 }

@@ -59,6 +59,7 @@ pub(crate) fn main(
     arguments: &[OsString],
     origins: &Origins,
 ) -> Result<ExitCode> {
+    refuse(args)?;
     let sweeps = sweeps(args, origins)?;
     if let Some(chart) = &args.matrix.chart {
         crate::chart::check(chart)?;
@@ -112,6 +113,22 @@ pub(crate) fn main(
     Ok(ExitCode::SUCCESS)
 }
 
+/// Refuses what measures the steps of one answer and means nothing for whole answers side by side.
+fn refuse(args: &BenchArgs) -> Result<()> {
+    let given = [
+        ("--breakdown", args.accounts.breakdown),
+        ("--roofline", args.accounts.roofline),
+        ("--no-warm-up", args.no_warm_up),
+        ("--steps-measured", args.steps_measured.is_some()),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((flag, _)) => Err(usage(format!(
+            "{flag} does not go with --matrix, which measures whole answers; leave one out"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// The lists to combine, checked against the flags that there are.
 fn sweeps(args: &BenchArgs, origins: &Origins) -> Result<Vec<Sweep>> {
     let sweeps = if args.matrix.sweep.is_empty() {
@@ -137,7 +154,8 @@ fn ask(args: &BenchArgs) -> Result<(String, Engine, Vec<Question>)> {
                 "a shape has random weights and looks at nothing; leave -m, --image and --jsonl out",
             ));
         }
-        let subject = Subject::new(&args.shape, &args.model, &args.images, &args.question)?;
+        let (model, images) = (&args.model, &args.images);
+        let subject = Subject::new(&args.shape, model, images, &args.question, false)?;
         let text = Text::Prompt(subject.prompt);
         let question = Question {
             text,

@@ -1,0 +1,88 @@
+//! Random weights for measurements, drawn in the format in which they are wanted.
+//!
+//! A word of noise is a function of key, row and place, so that rows can be drawn in any order and by any
+//! number of threads.
+
+use half::{bf16, f16};
+
+use crate::noise::mix;
+use crate::quant::{LEVELS, Q4_BYTES, Q4_GROUP, Q8_BYTES, Q8_GROUP, RUNS};
+use crate::tensor::Dtype;
+
+/// The size of every factor of a drawn q4 group; its sign is random, since the levels' mean is not 0.
+const FACTOR: i8 = 8;
+
+/// Fills `out`, a row of `cols` numbers stored as `dtype`, with noise of mean 0 and variance `1 / cols`, which keeps
+/// the size of what a linear makes of its inputs. Uniform, but for q4, whose levels are drawn alike.
+///
+/// # Panics
+///
+/// When `out` is not [`Dtype::row_bytes`] long.
+pub fn draw_row(dtype: Dtype, key: u64, row: usize, cols: usize, out: &mut [u8]) {
+    assert_eq!(out.len(), dtype.row_bytes(cols), "bytes of a row");
+    let key = mix(key ^ mix(row as u64));
+    let word = |place: usize| mix(key.wrapping_add(place as u64)).to_le_bytes();
+    let half_width = (3.0 / cols.max(1) as f32).sqrt();
+    match dtype {
+        Dtype::F32 => {
+            let unit = half_width / (1_u32 << 31) as f32;
+            for (place, numbers) in out.chunks_mut(8).enumerate() {
+                for (number, noise) in numbers.chunks_mut(4).zip(word(place).as_chunks().0) {
+                    let x = i32::from_le_bytes(*noise) as f32 * unit;
+                    number.copy_from_slice(&x.to_le_bytes());
+                }
+            }
+        }
+        Dtype::F16 | Dtype::Bf16 => {
+            let unit = half_width / f32::from(1_u16 << 15);
+            for (place, numbers) in out.chunks_mut(8).enumerate() {
+                for (number, noise) in numbers.chunks_mut(2).zip(word(place).as_chunks().0) {
+                    let x = f32::from(i16::from_le_bytes(*noise)) * unit;
+                    let bits = if dtype == Dtype::Bf16 {
+                        bf16::from_f32(x).to_bits()
+                    } else {
+                        f16::from_f32(x).to_bits()
+                    };
+                    number.copy_from_slice(&bits.to_le_bytes());
+                }
+            }
+        }
+        Dtype::Q8 => {
+            let scale = bf16::from_f32(half_width / 127.0).to_le_bytes();
+            for (group, block) in out.as_chunks_mut::<Q8_BYTES>().0.iter_mut().enumerate() {
+                let (stored, codes) = block.split_at_mut(2);
+                stored.copy_from_slice(&scale);
+                fill(codes, |place| word(group * Q8_GROUP / 8 + place));
+                // The code −128 is never made by rounding, and the kernels need not expect it.
+                for code in codes.iter_mut() {
+                    *code = (*code as i8).max(-127) as u8;
+                }
+                codes[(cols - group * Q8_GROUP).min(Q8_GROUP)..].fill(0);
+            }
+        }
+        Dtype::Q4 => {
+            let square = |level: i8| f32::from(level) * f32::from(level);
+            let mean = LEVELS.into_iter().map(square).sum::<f32>() / LEVELS.len() as f32;
+            let size = mean.sqrt() * f32::from(FACTOR);
+            let scale = bf16::from_f32((1.0 / cols as f32).sqrt() / size).to_le_bytes();
+            // Noise of a group: its codes, and a word for the signs.
+            let words = Q4_GROUP / 2 / 8 + 1;
+            for (group, block) in out.as_chunks_mut::<Q4_BYTES>().0.iter_mut().enumerate() {
+                let (stored, rest) = block.split_at_mut(2);
+                stored.copy_from_slice(&scale);
+                let (factors, codes) = rest.split_at_mut(RUNS);
+                let signs = word(group * words);
+                for (factor, sign) in factors.iter_mut().zip(signs) {
+                    *factor = if sign & 1 == 0 { FACTOR } else { -FACTOR } as u8;
+                }
+                fill(codes, |place| word(group * words + 1 + place));
+            }
+        }
+    }
+}
+
+fn fill(bytes: &mut [u8], word: impl Fn(usize) -> [u8; 8]) {
+    for (place, bytes) in bytes.chunks_mut(8).enumerate() {
+        bytes.copy_from_slice(&word(place)[..bytes.len()]);
+    }
+}
