@@ -124,7 +124,8 @@ impl Page<'_> {
             ## Goals\n\n{}\n\
             ## What is stored how\n\n\
             `q8` and `q4` hold the linears of the decoder's layers (query, key, value, attention output, gate, up, \
-            down). Embedding, head, norms, tower and projector stay as the model's folder has them. Rows are cut into \
+            down); embedding and head are `q8` with both. Norms, tower and projector stay as the model's folder has \
+            them. Rows are cut into \
             groups of 32 (`q8`) and 128 (`q4`) inputs and the last group is filled up with zeros, so every width can \
             be held and no linear of the layers stays unquantised. Where the folder has bf16, `bf16` holds the same \
             numbers as f32.\n",
