@@ -7,11 +7,18 @@ import argparse
 from pathlib import Path
 
 RUNS = Path(__file__).with_name("runs")
-# Of each model: minutes in all, minutes of them with the vision tower alone, part in which the rate falls, and rates.
+# Of each model: minutes in all, minutes of them with the vision tower alone, between evaluations; part in which the
+# rate falls; rates.
 SCHEDULES = {
-    "nano": {"minutes": 60, "vision_minutes": 8, "decay_share": 0.3, "muon_rate": 0.02, "adam_rate": 2e-3},
-    "tiny": {"minutes": 24, "vision_minutes": 1.5, "decay_share": 0.45, "muon_rate": 0.02, "adam_rate": 2e-3},
-}
+    "nano": {
+        "minutes": 60, "vision_minutes": 8, "evaluation_minutes": 6, "decay_share": 0.3,
+        "muon_rate": 0.02, "adam_rate": 2e-3,
+    },
+    "tiny": {
+        "minutes": 21, "vision_minutes": 1.5, "evaluation_minutes": 60, "decay_share": 0.45,
+        "muon_rate": 0.02, "adam_rate": 2e-3,
+    },
+}  # fmt: skip
 
 
 def options() -> argparse.Namespace:
@@ -19,13 +26,13 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", choices=list(SCHEDULES), default="nano")
     parser.add_argument("--directory", help="where the checkpoint is; runs/CONFIG if not given")
-    parser.add_argument("--minutes", type=float, help="training time in all (nano 60, tiny 24)")
+    parser.add_argument("--minutes", type=float, help="training time in all (nano 60, tiny 21)")
     parser.add_argument("--run-minutes", type=float, help="training time of this run; all of it if not given")
     parser.add_argument("--vision-minutes", type=float, help="with the vision tower alone (nano 8, tiny 1.5)")
     parser.add_argument(
         "--decay-share", type=float, help="share of the time in which the rate falls (nano 0.3, tiny 0.45)"
     )
-    parser.add_argument("--evaluation-minutes", type=float, default=6)
+    parser.add_argument("--evaluation-minutes", type=float, help="between evaluations (nano 6, tiny 60)")
     parser.add_argument("--final-questions", type=int, help="per family, at the end, 0 for none (nano 150, tiny 40)")
     parser.add_argument("--log-seconds", type=float, default=30)
     parser.add_argument("--muon-rate", type=float)

@@ -72,10 +72,11 @@ class Trainer:
         os.replace(self.path.with_suffix(".new"), self.path)
 
     def load(self) -> None:
-        state = torch.load(self.path, weights_only=True, map_location=next(self.model.parameters()).device)
+        state = torch.load(self.path, weights_only=True, map_location="cpu")
         self.model.load_state_dict(state["model"])
         self.head.load_state_dict(state["head"])
-        self.average = state["average"]
+        device = next(self.model.parameters()).device
+        self.average = {name: value.to(device) for name, value in state["average"].items()}
         for optimizer, saved in zip(self.optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
         for name in self.PROGRESS:

@@ -1,0 +1,83 @@
+"""What of the training needs torch: visual tokens, masking, and the way to a folder and back."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+import numpy as np  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import export  # noqa: E402
+from batches import FILLER_TURN  # noqa: E402
+from configs import CONFIGS  # noqa: E402
+from exported import load  # noqa: E402
+from model import Config, Foveate  # noqa: E402
+from text import TINY_TOKENIZER_PATH, Text  # noqa: E402
+from train_tiny import masked, varied  # noqa: E402
+from visual import tile_map, visual_tokens  # noqa: E402
+
+
+def small(vocabulary_size: int) -> Config:
+    """Tiny's views at a fraction of its width."""
+    return Config(
+        vocabulary_size, hidden_size=32, intermediate_size=32, layers=1, heads=2, vision_hidden_size=16,
+        vision_intermediate_size=16, vision_layers=1, vision_heads=2, image_size=224, patch_size=14, tiled=True,
+    )  # fmt: skip
+
+
+def test_the_map_of_tiles_is_shrunk_as_torch_does_it():
+    torch.manual_seed(0)
+    model = Foveate(small(64))
+    model.model.image_newline.data.normal_()
+    features = torch.randn(2, 5, 256, 16)
+    tokens = visual_tokens(model, features, tile_map((448, 336), model.config, True))
+    projected = model.model.mm_projector(features)
+    tiles = projected[:, 1:].view(2, 2, 2, 16, 16, 32).transpose(2, 3).reshape(2, 32, 32, 32)
+    shrunk = F.interpolate(tiles[:, 4:28].permute(0, 3, 1, 2), (19, 26), mode="bilinear", align_corners=False)
+    rows = torch.cat([shrunk.permute(0, 2, 3, 1), model.model.image_newline.expand(2, 19, 1, -1)], 2)
+    expected = torch.cat([projected[:, 0], rows.flatten(1, 2)], 1)
+    assert tokens.shape == expected.shape and torch.allclose(tokens, expected, atol=1e-5)
+
+
+def test_answers_are_hidden_apart_and_prompts_never():
+    torch.manual_seed(0)
+    turns = torch.tensor([[0] * 20 + [1] * 20 + [0] * 10 + [2] * 20 + [FILLER_TURN] * 30]).repeat(3000, 1)
+    hidden = masked(turns)
+    assert not hidden[turns == 0].any()
+    answers = [hidden[:, 20:40].float().mean(1), hidden[:, 50:70].float().mean(1)]
+    filler = hidden[:, 70:].float().mean(1)
+    assert 0.6 < (answers[0] == 1).float().mean() < 0.8
+    assert ((answers[0] == 1) & (answers[1] < 1)).float().mean() > 0.1
+    assert ((answers[0] == 1) & (filler < 0.1)).float().mean() > 0.02, "an answer is hidden behind written filler"
+
+
+def test_varied_pictures_stay_pictures():
+    torch.manual_seed(0)
+    pictures = torch.randint(0, 256, (3, 2, 28, 28, 3), dtype=torch.uint8)
+    changed = varied(pictures)
+    assert changed.shape == pictures.shape and changed.min() >= 0 and changed.max() <= 255
+    assert (changed - pictures.float()).abs().mean() < 40
+
+
+@pytest.mark.parametrize(("tiled_steps", "aspect"), [(0, "pad"), (3, "anyres_max_2")])
+def test_an_exported_folder_is_the_averaged_model(tmp_path, monkeypatch, tiled_steps, aspect):
+    torch.manual_seed(0)
+    text = Text(TINY_TOKENIZER_PATH)
+    model = Foveate(small(text.vocabulary_size))
+    torch.save({"average": model.state_dict(), "tiled_steps": tiled_steps}, tmp_path / "checkpoint.pt")
+    monkeypatch.setitem(CONFIGS, "tiny", small)
+    arguments = ["--config", "tiny", "--checkpoint", str(tmp_path / "checkpoint.pt"), "--output", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["export.py", *arguments])
+    export.main()
+    again, text_again = load(tmp_path / "out")
+    assert again.config.tiled == (aspect != "pad")
+    assert f'"image_aspect_ratio": "{aspect}"' in (tmp_path / "out/config.json").read_text()
+    assert text_again.vocabulary_size == text.vocabulary_size
+    for name, value in model.state_dict().items():
+        assert np.array_equal(value.bfloat16().float().numpy(), again.state_dict()[name].numpy()), name
