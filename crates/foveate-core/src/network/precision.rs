@@ -15,7 +15,8 @@ pub(crate) enum Part {
 
 impl Part {
     /// How this part is stored in a model that is wanted in `format`. Where that has 8 or 4 bits, embedding
-    /// and head get 8, and the tower, which runs once per image, stays as it is.
+    /// and head get 8, which costs no token (`docs/fidelity.md`), and the tower, which runs once per image, stays
+    /// as it is.
     pub(crate) fn format(self, format: Format) -> Format {
         match (self, format) {
             (Self::Vocabulary, Format::Q4) => Format::Q8,
