@@ -159,7 +159,7 @@ def pack_fonts() -> None:
     files = {Path(path).stem: data for path, data in paths if path.endswith((".ttf", ".otf"))}
     (PACK / "fonts").mkdir()
     for name in FONTS:
-        font = TTFont(io.BytesIO(files[name]))
+        font = TTFont(io.BytesIO(files[name]), recalcTimestamp=False)  # the same bytes every time
         options = subset.Options(hinting=False, layout_features=["kern"], name_IDs=[1, 2])
         options.drop_tables += ["FFTM"]
         cut = subset.Subsetter(options)
