@@ -271,6 +271,36 @@ fn probe_rows_sum_to_one_over_all_keys() {
 }
 
 #[test]
+fn every_head_is_in_the_probe_once_when_the_last_group_of_heads_is_smaller() {
+    // Two of these three heads fit the memory for packed keys and values.
+    let heads = Heads {
+        count: 3,
+        kv_count: 3,
+        dim: 128,
+    };
+    let (queries, keys) = (5, 3900);
+    let plan = Plan {
+        spans: vec![Span {
+            queries: 0..queries,
+            keys: 0..keys,
+        }],
+        rotation: None,
+        hidden: Vec::new(),
+        asks: vec![Ask {
+            queries: 0..queries,
+            keys: 0..keys,
+            sum: Sum::PerRow,
+        }],
+    };
+    let attention = Attention::new(heads, queries, keys, plan, 11);
+    for mut cpu in every_isa(2) {
+        let (_, probe) = attention.run(&mut cpu, true);
+        let sums: Vec<f32> = probe.chunks(keys).map(|row| row.iter().sum()).collect();
+        close(&sums, &[1.0; 5], 1e-4, "rows of a probe");
+    }
+}
+
+#[test]
 fn candidates_have_the_same_bits_in_any_company_and_on_any_threads() {
     let head = Linear::new(70, &[5003], 4).with_bias();
     let x = random(300 * 70, 5);

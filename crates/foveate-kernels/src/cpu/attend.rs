@@ -20,6 +20,8 @@ use crate::error::{Error, Result, same};
 const GROUP_BYTES: usize = 8 << 20;
 /// Keys whose values stay in the first cache while a block goes by.
 const DEPTH: usize = 256;
+/// Numbers of a probe that one task merges.
+const MERGED: usize = 1 << 12;
 
 /// An attention with its operands.
 struct Attention<'a> {
@@ -27,7 +29,6 @@ struct Attention<'a> {
     q: &'a Rows,
     heads: Heads,
     schedule: &'a Schedule,
-    probing: bool,
     out: Share<'a, f32>,
 }
 
@@ -57,16 +58,8 @@ pub(super) fn attend(
 
     let probing = probe.is_some() && schedule.report_len > 0;
     let queries_per_kv = heads.count / heads.kv_count;
-    let group = group(
-        heads,
-        kv.rows(),
-        if probing { schedule.report_len } else { 0 },
-    );
-    let reports_len = if probing {
-        schedule.report_len * group * queries_per_kv
-    } else {
-        0
-    };
+    let report_len = if probing { schedule.report_len } else { 0 };
+    let group = group(heads, kv.rows(), report_len);
     shop.prepare(|desk| prepare(desk, shop.isa, heads, schedule))?;
     let mut shared = std::mem::take(&mut shop.shared);
     let attention = Attention {
@@ -74,10 +67,12 @@ pub(super) fn attend(
         q,
         heads: *heads,
         schedule,
-        probing,
         out: Share::new(&mut out.data),
     };
-    let mut probe = probe;
+    let probe = match probe {
+        Some(probe) if probing => Some(Share::new(&mut probe.data)),
+        _ => None,
+    };
     for first in (0..heads.kv_count).step_by(group) {
         let kv_heads = first..(first + group).min(heads.kv_count);
         let operands = Operands::new(
@@ -89,26 +84,13 @@ pub(super) fn attend(
             &mut shared.keys,
             &mut shared.values,
         )?;
+        let reports_len = report_len * kv_heads.len() * queries_per_kv;
         let reports = shared.reports.floats(reports_len)?;
-        attention.heads(shop, &operands, kv_heads, &Share::new(&mut *reports));
-        if let (true, Some(probe)) = (probing, probe.as_deref_mut()) {
-            merge(schedule, reports, &mut probe.data);
-        }
+        let reports = Share::new(reports);
+        attention.heads(shop, &operands, kv_heads, &reports, probe.as_ref());
     }
     shop.shared = shared;
     Ok(())
-}
-
-/// Adds the reports to the probe, head after head and block after block.
-fn merge(schedule: &Schedule, reports: &[f32], probe: &mut [f32]) {
-    for head in reports.chunks_exact(schedule.report_len) {
-        for merge in &schedule.merges {
-            let from = &head[merge.from..][..merge.len];
-            for (slot, x) in probe[merge.to..][..merge.len].iter_mut().zip(from) {
-                *slot += x;
-            }
-        }
-    }
 }
 
 fn check(q: &Rows, kv: &[&Rows], heads: &Heads, schedule: &Schedule, out: &Rows) -> Result<()> {
@@ -171,11 +153,13 @@ impl Attention<'_> {
         operands: &Operands<'_>,
         kv_heads: Range<usize>,
         reports: &Share<'_, f32>,
+        probe: Option<&Share<'_, f32>>,
     ) {
         let queries_per_kv = self.heads.count / self.heads.kv_count;
         let count = kv_heads.len() * queries_per_kv;
         let packing = Queue::new(operands.tasks());
         let attending = Queue::new(self.schedule.blocks.len() * count);
+        let merging = Queue::new(self.schedule.probe_len.div_ceil(MERGED));
         shop.team.all(|thread| {
             let desk = &mut shop.desk(thread);
             packing.drain(|task| operands.pack(task, &mut desk.wide));
@@ -192,10 +176,18 @@ impl Attention<'_> {
                     values,
                     key_rows: operands.rows(),
                 };
-                let reports = self
-                    .probing
-                    .then_some((reports, head * self.schedule.report_len));
+                let reports = probe.map(|_| (reports, head * self.schedule.report_len));
                 self.block(desk, block, &one, reports);
+            });
+            let Some(probe) = probe else { return };
+            attending.wait();
+            // SAFETY: all reports are written, so from here on everybody only reads.
+            let reports = unsafe { reports.all() };
+            merging.drain(|task| {
+                let part = task * MERGED..((task + 1) * MERGED).min(self.schedule.probe_len);
+                // SAFETY: every part of the probe is one task's.
+                let probe = unsafe { probe.part(part.clone()) };
+                merge(self.schedule, reports, part.start, probe);
             });
         });
     }
@@ -339,6 +331,23 @@ impl Attention<'_> {
                     // SAFETY: `scores` holds `depth` rows of `panels` lines, which are at least
                     // `rows` floats; `b` and `c` hold exactly the panels.
                     unsafe { tile.compute(self.isa, height, count) };
+                }
+            }
+        }
+    }
+}
+
+/// Adds the reports to the part of the probe that begins at `start`, head after head and block after
+/// block.
+fn merge(schedule: &Schedule, reports: &[f32], start: usize, probe: &mut [f32]) {
+    for head in reports.chunks_exact(schedule.report_len) {
+        for merge in &schedule.merges {
+            let first = merge.to.max(start);
+            let end = (merge.to + merge.len).min(start + probe.len());
+            if first < end {
+                let from = &head[merge.from + first - merge.to..];
+                for (slot, x) in probe[first - start..end - start].iter_mut().zip(from) {
+                    *slot += x;
                 }
             }
         }

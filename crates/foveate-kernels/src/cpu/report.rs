@@ -1,7 +1,7 @@
 //! The probe: what a block's queries looked at, taken from the scores while they are in the cache.
 
 use super::isa::{Chosen, Kernel, Simd};
-use super::lines::{LANES, Line, floats};
+use super::lines::{LANES, Line, floats, floats_mut};
 use super::plan::{Block, Report};
 use super::share::Share;
 use super::softmax::QUERIES;
@@ -36,43 +36,60 @@ impl Seen<'_> {
         let at = base + report.at;
         // SAFETY: every block and head has its own part of the reports.
         let out = unsafe { reports.part(at..at + len) };
+        let mut weights = [0.0; QUERIES];
+        for lane in lanes.clone() {
+            weights[lane] = self.inverse[lane] * self.share;
+        }
         match report.sum {
-            Sum::PerRow => {
-                let scores = &floats(scores)[lanes.start..];
-                transpose(scores, panels * LANES, keys, lanes.len(), out, keys);
-                for (row, lane) in out.chunks_exact_mut(keys).zip(lanes) {
-                    let by = self.inverse[lane] * self.share;
-                    self.isa.run(Scale { row, by });
-                }
-            }
-            Sum::OverRows => {
-                let mut weights = [0.0; QUERIES];
-                for lane in lanes {
-                    weights[lane] = self.inverse[lane] * self.share;
-                }
-                self.isa.run(OverRows {
-                    scores,
-                    panels,
-                    weights: &weights,
-                    out,
-                });
-            }
+            Sum::PerRow => self.isa.run(PerRow {
+                scores: &floats(scores)[lanes.start..],
+                stride: panels * LANES,
+                weights: &weights[lanes],
+                out,
+            }),
+            Sum::OverRows => self.isa.run(OverRows {
+                scores,
+                panels,
+                weights: &weights,
+                out,
+            }),
         }
     }
 }
 
-struct Scale<'a> {
-    row: &'a mut [f32],
-    by: f32,
+struct PerRow<'a> {
+    /// From the first row's lane on; keys are `stride` apart.
+    scores: &'a [f32],
+    stride: usize,
+    /// One per row.
+    weights: &'a [f32],
+    /// `[rows][keys]`
+    out: &'a mut [f32],
 }
 
-impl Kernel for Scale<'_> {
+impl Kernel for PerRow<'_> {
     type Out = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        for x in self.row {
-            *x *= self.by;
+    fn run<S: Simd>(self, s: S) {
+        let rows = self.weights.len();
+        let keys = self.out.len() / rows.max(1);
+        // Sixteen keys at a time, so that a line of the report is written at once: the rows' lines
+        // may all fall into the same few places of the first cache.
+        let mut turned = [Line::ZERO; QUERIES];
+        for key in (0..keys).step_by(LANES) {
+            let count = LANES.min(keys - key);
+            let scores = &self.scores[key * self.stride..];
+            let room = floats_mut(&mut turned);
+            transpose(scores, self.stride, count, rows, room, LANES);
+            for (row, (line, weight)) in turned.iter().zip(self.weights).enumerate() {
+                let line = s.mul(s.load(line), s.splat(*weight));
+                let out = &mut self.out[row * keys + key..][..count];
+                match <&mut [f32; LANES]>::try_from(&mut *out) {
+                    Ok(out) => s.store(line, out),
+                    Err(_) => out.copy_from_slice(&s.array(line)[..count]),
+                }
+            }
         }
     }
 }

@@ -64,8 +64,13 @@ impl Team {
         cost: usize,
         work: impl Fn(std::ops::Range<usize>) + Sync,
     ) {
-        /// Less than this is done before another thread has woken.
+        /// Floats of a piece.
         const PIECE: usize = 1 << 14;
+        /// Floats that are done before another thread has woken.
+        const ALONE: usize = 1 << 18;
+        if rows * cost <= ALONE {
+            return work(0..rows);
+        }
         let piece = (PIECE / cost.max(1)).clamp(1, rows.max(1));
         self.each(rows.div_ceil(piece), |_, task| {
             work(task * piece..((task + 1) * piece).min(rows));
