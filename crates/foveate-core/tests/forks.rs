@@ -193,3 +193,29 @@ fn an_engine_of_fewer_bits_is_compared_on_the_same_canvas() {
         want.is_some()
     } {}
 }
+
+#[test]
+fn what_a_step_reports_has_the_same_bits_whatever_else_is_watched() {
+    let engine = cpu();
+    let bits = |pruned: &[Pruned]| -> Vec<u32> {
+        let scores = pruned.iter().flat_map(|image| &image.scores);
+        scores.map(|score| score.to_bits()).collect()
+    };
+    let (_, alone) = begun(&engine, Some(after(1, Method::Redvtp, 1.0)));
+    let layer = PruneSettings {
+        layer: Some(3),
+        ..after(1, Method::LladaFastv, 1.0)
+    };
+    let both = [after(1, Method::Redvtp, 1.0), layer];
+    let mut both = both.map(|prune| {
+        let request = about_two_pictures(&engine, Some(prune));
+        engine.start(&request).unwrap()
+    });
+    let progress = engine
+        .step(&mut both.iter_mut().collect::<Vec<_>>())
+        .unwrap();
+    let Progress::Stepped(step) = &progress[0] else {
+        panic!("a first step");
+    };
+    assert_eq!(bits(&step.pruned), bits(&alone));
+}

@@ -2,6 +2,7 @@
 
 mod answer;
 mod args;
+mod attention;
 mod backend;
 mod bench;
 mod caching;
@@ -51,6 +52,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Bench(Box<bench::BenchArgs>),
     Eval(Box<eval::EvalArgs>),
+    Attention(Box<attention::AttentionArgs>),
     Fidelity(Box<fidelity::FidelityArgs>),
     Verify(verify::VerifyArgs),
     Quantize(quantize::QuantizeArgs),
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::main(&args),
         Command::Bench(args) => bench::main(&args, &arguments, &origins),
         Command::Eval(args) => eval::main(&args, &arguments, &origins),
+        Command::Attention(args) => attention::main(&args, &arguments),
         Command::Fidelity(args) => fidelity::main(&args, &arguments),
         Command::Verify(args) => verify::main(&args),
         Command::Quantize(args) => quantize::main(&args),

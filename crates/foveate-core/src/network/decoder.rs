@@ -253,10 +253,11 @@ impl<B: Backend> Decoder<B> {
         Ok(())
     }
 
-    /// The attention mass gathered since [`Decoder::attention`], one block per ask.
-    pub(crate) fn mass(&self, backend: &mut B) -> Result<Vec<f32>> {
+    /// Takes the attention mass gathered so far, one block per ask; what follows is gathered anew.
+    pub(crate) fn mass(&mut self, backend: &mut B) -> Result<Vec<f32>> {
         let mut mass = Vec::with_capacity(self.asked);
         backend.read(&self.mass, 0..1, &mut mass)?;
+        backend.write(&vec![0.0; self.asked], &mut self.mass, 0)?;
         Ok(mass)
     }
 

@@ -51,7 +51,7 @@ pub(crate) trait Network: Send {
     fn attention(&mut self, tables: Plan, visits: Vec<Visit>) -> Result<()>;
     /// Runs one layer (from 0). With `rows`, only these leave it, in this order.
     fn layer(&mut self, layer: usize, rows: Option<&[u32]>, tap: &mut dyn Tap) -> Result<()>;
-    /// The attention mass since [`Network::attention`], one block per ask.
+    /// Takes the attention mass gathered since it was last taken or cleared, one block per ask.
     fn mass(&mut self) -> Result<Vec<f32>>;
     /// Drops every packed row but these.
     fn retain(&mut self, rows: &[u32]) -> Result<()>;

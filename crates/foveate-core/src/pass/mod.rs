@@ -180,17 +180,20 @@ impl Pass {
                 account.pairs += lane.pairs(leaving);
             }
             network.layer(layer, last.then_some(leaving.rows.as_slice()), tap)?;
-            self.count_layer(&active);
-            self.tap_attention(network, &active, layer, tap)?;
-            // Tables are replaced, and the mass with them, when the watchers change: the mass is read once,
-            // just before.
             let drifts = self.watches_drift(layer, layers);
-            if last || drifts || self.active(layer + 1) != active {
-                self.gather(network, &active)?;
+            // Taken layer by layer, so that the order of adding does not depend on what else is watched.
+            let mass = if drifts || !active.is_empty() {
+                network.mass()?
+            } else {
+                Vec::new()
+            };
+            self.gather(&mass, &active);
+            self.tap_attention(&active, layer, tap);
+            if drifts || self.active(layer + 1) != active {
                 planned = None;
             }
             if drifts {
-                self.refresh(network, layer)?;
+                self.refresh(&mass, network, layer)?;
             }
             if !last && self.cut(denoisers, network, layer + 1)? {
                 planned = None;

@@ -42,10 +42,14 @@ impl Pass {
         std::iter::once(answer).chain(watched).collect()
     }
 
-    /// Compares the attention of `layer` with the last step's; where it moved, the next layers compute every
-    /// row. `true` if rows came back.
-    pub(super) fn refresh(&mut self, network: &mut dyn Network, layer: usize) -> Result<bool> {
-        let mass = network.mass()?;
+    /// Compares the attention of `layer`, of which `mass` is all that was asked, with the last step's; where
+    /// it moved, the next layers compute every row. `true` if rows came back.
+    pub(super) fn refresh(
+        &mut self,
+        mass: &[f32],
+        network: &mut dyn Network,
+        layer: usize,
+    ) -> Result<bool> {
         // What is asked for drift comes last.
         let asked: usize = self.drift_asks(layer).iter().map(Ask::len).sum();
         let mut rest = &mass[mass.len() - asked..];

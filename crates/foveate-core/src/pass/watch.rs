@@ -5,8 +5,6 @@ use std::ops::Range;
 use foveate_kernels::{Ask, Sum};
 
 use super::Pass;
-use crate::error::Result;
-use crate::network::Network;
 use crate::prune::{Queries, Watch};
 use crate::sequence::Sequence;
 use crate::tap::{Signal, Tap};
@@ -86,13 +84,6 @@ impl Pass {
             .collect()
     }
 
-    /// Notes that the active watchers have seen one more layer.
-    pub(super) fn count_layer(&mut self, active: &[usize]) {
-        for &watcher in active {
-            self.watchers[watcher].layers += 1;
-        }
-    }
-
     /// What a watcher asks of every image, on the conditional lane: one ask, or one for each part of the
     /// queries that sees other keys.
     pub(super) fn asks(&self, watcher: usize) -> Vec<(usize, Ask)> {
@@ -128,60 +119,42 @@ impl Pass {
             .collect()
     }
 
-    /// Adds the mass that the backend gathered to the active watchers.
-    pub(super) fn gather(&mut self, network: &mut dyn Network, active: &[usize]) -> Result<()> {
-        if active.is_empty() {
-            return Ok(());
-        }
-        let mass = network.mass()?;
+    /// Adds one layer's `mass` to the active watchers.
+    pub(super) fn gather(&mut self, mass: &[f32], active: &[usize]) {
         let mut at = 0;
         for &w in active {
             let asks = self.asks(w);
             let watcher = &mut self.watchers[w];
             let first = asks.iter().filter(|(image, _)| *image == 0);
             watcher.rows = first.map(|(_, ask)| ask.queries.len()).sum();
+            watcher.layers += 1;
+            // Parts of the queries, too, are added within a layer first.
+            let mut layer = vec![Vec::new(); watcher.mass.len()];
             for (image, ask) in asks {
-                add(&mut watcher.mass[image], &mass[at..at + ask.len()]);
+                add(&mut layer[image], &mass[at..at + ask.len()]);
                 at += ask.len();
             }
+            for (sum, layer) in watcher.mass.iter_mut().zip(layer) {
+                add(sum, &layer);
+            }
         }
-        Ok(())
     }
 
-    pub(super) fn tap_attention(
-        &self,
-        network: &mut dyn Network,
-        active: &[usize],
-        layer: usize,
-        tap: &mut dyn Tap,
-    ) -> Result<()> {
-        let signal = |request, image| Signal::Attention {
-            layer: layer + 1,
-            request,
-            image,
-        };
-        let wants = |w: &Watcher, tap: &dyn Tap| {
-            (0..w.mass.len()).any(|image| tap.wants(signal(w.owner, image)))
-        };
-        if !active.iter().any(|&w| wants(&self.watchers[w], tap)) {
-            return Ok(());
-        }
-        let mass = network.mass()?;
-        let mut at = 0;
+    /// Hands the sums of the active watchers to a tap that wants them.
+    pub(super) fn tap_attention(&self, active: &[usize], layer: usize, tap: &mut dyn Tap) {
         for &w in active {
-            let mut sums = self.watchers[w].mass.clone();
-            for (image, ask) in self.asks(w) {
-                add(&mut sums[image], &mass[at..at + ask.len()]);
-                at += ask.len();
-            }
-            for (image, sum) in sums.into_iter().enumerate() {
-                let signal = signal(self.watchers[w].owner, image);
+            let watcher = &self.watchers[w];
+            for (image, sum) in watcher.mass.iter().enumerate() {
+                let signal = Signal::Attention {
+                    layer: layer + 1,
+                    request: watcher.owner,
+                    image,
+                };
                 if tap.wants(signal) {
-                    tap.take(signal, sum);
+                    tap.take(signal, sum.clone());
                 }
             }
         }
-        Ok(())
     }
 
     /// Mean attention per token, one vector per image, for a strategy that prunes after the step.

@@ -1,6 +1,8 @@
 //! A chart of points, drawn once as a list of marks and written as SVG or PNG.
 
 mod axis;
+mod groups;
+mod numbered;
 mod png;
 mod svg;
 
@@ -12,12 +14,22 @@ use anyhow::{Context, Result};
 use crate::exit::usage;
 use axis::Axis;
 
-/// Points with two axes and a numbered legend.
+/// Points with two axes and a legend.
 pub(crate) struct Chart {
     pub(crate) title: String,
     pub(crate) x_title: String,
     pub(crate) y_title: String,
     pub(crate) points: Vec<Point>,
+    pub(crate) joined: Joined,
+}
+
+/// Which points lines go through, and what the legend names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joined {
+    /// The points that no other beats in both directions; every point has a number.
+    Front,
+    /// The points of each group, in order; groups have names.
+    Groups,
 }
 
 /// One point; those of a group share a colour.
@@ -26,6 +38,17 @@ pub(crate) struct Point {
     pub(crate) group: String,
     pub(crate) x: f64,
     pub(crate) y: f64,
+}
+
+/// A line of usual size.
+fn text(at: Place, anchor: Anchor, colour: Colour, text: String) -> Mark {
+    Mark::Text {
+        at,
+        anchor,
+        size: TEXT,
+        colour,
+        text,
+    }
 }
 
 /// Red, green, blue.
@@ -140,22 +163,28 @@ impl Chart {
     }
 
     fn draw(&self) -> Drawing {
-        let x_axis = Axis::new(self.points.iter().map(|point| point.x).chain([0.0, 1.0]));
-        let y_axis = Axis::new(self.points.iter().map(|point| point.y).chain([100.0]));
-        let lines = self.points.len() as f64 * LINE;
+        // A comparison with a baseline shows where that is.
+        let (on_x, on_y): (&[f64], &[f64]) = match self.joined {
+            Joined::Front => (&[0.0, 1.0], &[100.0]),
+            Joined::Groups => (&[], &[]),
+        };
+        let (xs, ys) = (
+            self.points.iter().map(|p| p.x),
+            self.points.iter().map(|p| p.y),
+        );
+        let x_axis = Axis::new(xs.chain(on_x.iter().copied()));
+        let y_axis = Axis::new(ys.chain(on_y.iter().copied()));
+        let entries = match self.joined {
+            Joined::Front => self.points.len(),
+            Joined::Groups => self.groups().len(),
+        };
+        let lines = entries as f64 * LINE;
         let height = (lines - 60.0).clamp(HEIGHTS.0, HEIGHTS.1);
         let place = |x: f64, y: f64| {
             let (right, up) = (x_axis.share(x), y_axis.share(y));
             (LEFT + right * WIDTH, TOP + (1.0 - up) * height)
         };
         let mut marks = Vec::new();
-        let text = |at, anchor, colour, text: String| Mark::Text {
-            at,
-            anchor,
-            size: TEXT,
-            colour,
-            text,
-        };
         marks.push(Mark::Text {
             at: (LEFT, 24.0),
             anchor: Anchor::Start,
@@ -200,60 +229,15 @@ impl Chart {
             self.y_title.clone(),
         ));
 
-        let front: Vec<Place> = self
-            .front()
-            .iter()
-            .map(|point| place(point.x, point.y))
-            .collect();
-        for pair in front.windows(2) {
-            let (from, to) = (pair[0], pair[1]);
-            marks.push(Mark::Line {
-                from,
-                to,
-                width: 1.5,
-                colour: [190, 195, 202],
-            });
-        }
-        let dots: Vec<Place> = self
+        let places: Vec<Place> = self
             .points
             .iter()
             .map(|point| place(point.x, point.y))
             .collect();
-        for (point, at) in self.points.iter().zip(&dots) {
-            // A white rim keeps neighbours apart.
-            for (radius, colour) in [(6.5, [255; 3]), (5.0, self.colour(&point.group))] {
-                marks.push(Mark::Dot {
-                    at: *at,
-                    radius,
-                    colour,
-                });
-            }
-        }
-        let mut numbers: Vec<Place> = Vec::new();
-        for (index, (point, at)) in self.points.iter().zip(&dots).enumerate() {
-            let colour = self.colour(&point.group);
-            let number = free(*at, &dots, &numbers);
-            numbers.push(number);
-            marks.push(text(
-                number,
-                Anchor::Middle,
-                colour,
-                (index + 1).to_string(),
-            ));
-            let line = TOP + index as f64 * LINE;
-            marks.push(text(
-                (LEGEND + 18.0, line),
-                Anchor::End,
-                colour,
-                (index + 1).to_string(),
-            ));
-            marks.push(text(
-                (LEGEND + 28.0, line),
-                Anchor::Start,
-                INK,
-                point.label.clone(),
-            ));
-        }
+        marks.extend(match self.joined {
+            Joined::Front => self.numbered(&places),
+            Joined::Groups => self.lines(&places),
+        });
         let longest = self
             .points
             .iter()
@@ -266,50 +250,21 @@ impl Chart {
         }
     }
 
-    /// Groups take the colours in the order in which they first occur.
-    fn colour(&self, group: &str) -> Colour {
+    /// The groups in the order in which they first occur.
+    fn groups(&self) -> Vec<&str> {
         let mut groups: Vec<&str> = Vec::new();
         for point in &self.points {
             if !groups.contains(&point.group.as_str()) {
                 groups.push(&point.group);
             }
         }
-        let index = groups.iter().position(|known| *known == group).unwrap_or(0);
-        PALETTE[index % PALETTE.len()]
+        groups
     }
 
-    /// The points that no other beats in both directions, from left to right.
-    fn front(&self) -> Vec<&Point> {
-        let beaten = |point: &Point| {
-            let beats = |other: &&Point| {
-                other.x >= point.x && other.y >= point.y && (other.x > point.x || other.y > point.y)
-            };
-            self.points.iter().any(|other| beats(&other))
-        };
-        let mut front: Vec<&Point> = self.points.iter().filter(|point| !beaten(point)).collect();
-        front.sort_by(|a, b| a.x.total_cmp(&b.x));
-        front
+    fn colour(&self, group: &str) -> Colour {
+        let index = self.groups().iter().position(|known| *known == group);
+        PALETTE[index.unwrap_or(0) % PALETTE.len()]
     }
-}
-
-/// A place for a number beside its dot that neither a dot nor another number has.
-fn free(at: Place, dots: &[Place], numbers: &[Place]) -> Place {
-    let mut places = (1..=6).flat_map(|ring| {
-        let far = 13.0 + 9.0 * f64::from(ring - 1);
-        // Above first, then below, then round.
-        [0, 8, 1, 15, 7, 9, 2, 14, 6, 10, 4, 12, 3, 13, 5, 11].map(|sixteenth| {
-            let angle = f64::from(sixteenth) * std::f64::consts::PI / 8.0;
-            (at.0 + angle.sin() * (far + 2.0), at.1 - angle.cos() * far)
-        })
-    });
-    let near = |place: &Place, others: &[Place], across: f64, down: f64| {
-        others
-            .iter()
-            .any(|other| (place.0 - other.0).abs() < across && (place.1 - other.1).abs() < down)
-    };
-    places
-        .find(|place| !near(place, dots, 13.0, 11.0) && !near(place, numbers, 17.0, 11.0))
-        .unwrap_or((at.0, at.1 - 13.0))
 }
 
 #[cfg(test)]
@@ -332,13 +287,18 @@ mod tests {
             x_title: "times faster".into(),
             y_title: "agreement, %".into(),
             points: points.iter().enumerate().map(point).collect(),
+            joined: Joined::Front,
         }
     }
 
     #[test]
     fn the_front_is_what_nothing_beats() {
         let chart = chart(&[(1.0, 100.0), (2.0, 90.0), (1.5, 80.0), (2.5, 90.0)]);
-        let front: Vec<f64> = chart.front().iter().map(|point| point.x).collect();
+        let front: Vec<f64> = chart
+            .front()
+            .into_iter()
+            .map(|i| chart.points[i].x)
+            .collect();
         assert_eq!(front, [1.0, 2.5]);
     }
 
@@ -350,18 +310,53 @@ mod tests {
             &[(1.0, 100.0), (1e6, 0.0)],
             &[(0.001, 3.0); 40],
         ] {
-            let drawing = chart(points).draw();
-            let inside = |(x, y): Place| {
-                (0.0..=f64::from(drawing.width)).contains(&x)
-                    && (0.0..=f64::from(drawing.height)).contains(&y)
-            };
-            for mark in &drawing.marks {
-                assert!(match mark {
-                    Mark::Line { from, to, .. } => inside(*from) && inside(*to),
-                    Mark::Dot { at, .. } | Mark::Text { at, .. } => inside(*at),
-                });
+            for joined in [Joined::Front, Joined::Groups] {
+                let drawing = Chart {
+                    joined,
+                    ..chart(points)
+                }
+                .draw();
+                let inside = |(x, y): Place| {
+                    (0.0..=f64::from(drawing.width)).contains(&x)
+                        && (0.0..=f64::from(drawing.height)).contains(&y)
+                };
+                for mark in &drawing.marks {
+                    assert!(match mark {
+                        Mark::Line { from, to, .. } => inside(*from) && inside(*to),
+                        Mark::Dot { at, .. } | Mark::Text { at, .. } => inside(*at),
+                    });
+                }
             }
         }
+    }
+
+    #[test]
+    fn lines_go_through_the_points_of_a_group_and_not_from_one_group_to_another() {
+        let points = [
+            (1.0, 50.0),
+            (2.0, 60.0),
+            (1.0, 30.0),
+            (2.0, 20.0),
+            (3.0, 10.0),
+        ];
+        let mut chart = chart(&points);
+        chart.joined = Joined::Groups;
+        for (index, point) in chart.points.iter_mut().enumerate() {
+            point.group = if index < 2 { "a" } else { "b" }.to_owned();
+        }
+        let drawing = chart.draw();
+        let of = |colour: Colour| {
+            let is_line =
+                |mark: &&Mark| matches!(mark, Mark::Line { colour: c, .. } if *c == colour);
+            drawing.marks.iter().filter(is_line).count()
+        };
+        assert_eq!((of(PALETTE[0]), of(PALETTE[1])), (1, 2));
+        let svg = svg::write(&drawing);
+        assert_eq!(
+            svg.matches("<circle").count(),
+            5 + 2,
+            "points, and the legend's"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -30,8 +31,8 @@ pub(crate) fn command_line(arguments: &[OsString]) -> String {
     line
 }
 
-/// The whole page.
-pub(super) fn report(page: &Page<'_>, command: &str) -> String {
+/// The whole page; `chart` is a picture of it that lies beside it.
+pub(super) fn report(page: &Page<'_>, command: &str, chart: Option<&Path>) -> String {
     let mut text = format!(
         "# Accuracy under pruning\n\nWritten by `foveate eval`; repeat it instead of editing it:\n\n\
          ```console\n$ {command}\n```\n\n\
@@ -57,6 +58,9 @@ pub(super) fn report(page: &Page<'_>, command: &str) -> String {
     text += &methods(page);
     text += &by_masks(page);
     text += &overall(page);
+    if let Some(name) = chart.and_then(Path::file_name) {
+        let _ = write!(text, "![Accuracy]({})\n\n", name.to_string_lossy());
+    }
     text += &families(page);
     text += &against_random(page);
     text += &findings(page);
@@ -157,8 +161,19 @@ fn by_masks(page: &Page<'_>) -> String {
     let mut text = String::from(
         "## Answers by what is left to write\n\nAn unpruned answer that is still masked by half or more of its \
          tokens after step 1 can lose something to pruning there; of a short one, most is written before the \
-         tokens leave.\n\n",
+         tokens leave. ",
     );
+    if !page.splits() {
+        let half_masked = page.rows.first().and_then(|row| row.by_masks.first());
+        let none = half_masked.is_some_and(|part| part.questions == 0);
+        text += if none {
+            "Here every answer is a short one.\n\n"
+        } else {
+            "Here every answer is of the first kind, so all numbers below are about those.\n\n"
+        };
+        return text;
+    }
+    text += "\n\n";
     let mut titles: Vec<String> = page.sweeps.iter().map(|sweep| sweep.flag.clone()).collect();
     for (index, (name, _)) in BY_MASKS.iter().enumerate() {
         let count = page.rows.first().and_then(|row| row.by_masks.get(index));
@@ -175,11 +190,7 @@ fn by_masks(page: &Page<'_>) -> String {
             let is_pruned = !row.setup.combination.is_empty();
             let difference = summary.difference.filter(|_| is_pruned);
             let difference = difference.map_or_else(String::new, |it| signed(it.mean));
-            if summary.questions == 0 {
-                line.extend([UNSAID, UNSAID, ""].map(str::to_owned));
-            } else {
-                line.extend([share(summary.score.mean), range(&summary.score), difference]);
-            }
+            line.extend([share(summary.score.mean), range(&summary.score), difference]);
         }
         line
     });
@@ -245,13 +256,20 @@ fn against_random(page: &Page<'_>) -> String {
     heading + &table(&titles, page.sweeps.len(), &lines)
 }
 
+/// For every sweep over layers, the best and the worst one.
+fn layers(page: &Page<'_>) -> Vec<String> {
+    let compare = |(name, mut layers): (String, Vec<(usize, f64)>)| {
+        layers.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let (best, worst) = layers.first().zip(layers.last())?;
+        let say = |(layer, score): &(usize, f64)| format!("{layer} ({score:.3})");
+        Some(format!("{name}: {}, worst {}", say(best), say(worst)))
+    };
+    page.by_layer().into_iter().filter_map(compare).collect()
+}
+
 /// Sentences that the numbers allow, and no others.
 fn findings(page: &Page<'_>) -> String {
     let mut text = String::from("## What it shows\n\n");
-    let baseline = page
-        .measured()
-        .next()
-        .map_or(0.0, |(_, summary)| summary.score.mean);
     let mut line = |intro: &str, rows: &[String]| {
         if !rows.is_empty() {
             let _ = writeln!(text, "- {intro}: {}.", rows.join("; "));
@@ -272,23 +290,36 @@ fn findings(page: &Page<'_>) -> String {
         let values: Vec<&str> = values.map(|(_, value)| value.as_str()).collect();
         values.join(" ")
     };
-    let kept = |low: f64, high: f64| -> Vec<String> {
-        let within = pruned().filter(|(_, summary)| {
-            let share = summary.score.mean / baseline.max(f64::MIN_POSITIVE);
-            (low..high).contains(&share)
-        });
-        let said = within.map(|(row, summary)| {
-            let share = 100.0 * summary.score.mean / baseline.max(f64::MIN_POSITIVE);
-            format!("{} ({share:.1} %)", name(row))
+    let kept = |part: fn(&Row<'_>) -> Option<f64>, low: f64, high: f64| -> Vec<String> {
+        let whole = page.measured().next().and_then(|(row, _)| part(row));
+        let whole = whole.unwrap_or_default().max(f64::MIN_POSITIVE);
+        let share = |row: &Row<'_>| part(row).map(|score| score / whole);
+        let said = pruned().filter_map(|(row, _)| {
+            let share = share(row).filter(|share| (low..high).contains(share))?;
+            Some(format!("{} ({:.1} %)", name(row), 100.0 * share))
         });
         said.collect()
     };
+    let half_masked = |row: &Row<'_>| {
+        let part = row.by_masks.first().filter(|_| page.splits());
+        part.map(|part| part.score.mean)
+    };
     line(
-        "At least 98 % of the unpruned score is left with",
-        &kept(0.98, f64::INFINITY),
+        "Of answers at least half masked after step 1, at least 98 % of the unpruned score is left with",
+        &kept(half_masked, 0.98, f64::INFINITY),
     );
-    line("Between 93 and 98 %", &kept(0.93, 0.98));
-    line("Less than 93 %", &kept(f64::NEG_INFINITY, 0.93));
+    line(
+        "Between 93 and 98 % of theirs",
+        &kept(half_masked, 0.93, 0.98),
+    );
+    let all = |row: &Row<'_>| row.summaries.first().map(|part| part.score.mean);
+    line(
+        "Of all, at least 98 % of the unpruned score is left with",
+        &kept(all, 0.98, f64::INFINITY),
+    );
+    line("Between 93 and 98 %", &kept(all, 0.93, 0.98));
+    line("Less than 93 %", &kept(all, f64::NEG_INFINITY, 0.93));
+    line("Best layer to prune at", &layers(page));
     let pairs = pairs(page);
     let compared = |holds: fn(&Estimate) -> bool| -> Vec<String> {
         let those = pairs.iter().filter(|(_, gain)| holds(gain));

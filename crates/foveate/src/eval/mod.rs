@@ -5,6 +5,7 @@ mod answering;
 mod asked;
 mod beginning;
 mod bootstrap;
+mod curves;
 mod fingerprint;
 mod journal;
 mod markdown;
@@ -72,7 +73,7 @@ struct WhatArgs {
     /// Print one JSON object a row
     #[arg(long, env = "FOVEATE_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
-    /// Draw accuracy against speed
+    /// Draw accuracy against speed, or against the layer where --sweep prune-layer is given
     #[arg(long, env = "FOVEATE_CHART", value_name = "OUT.svg|OUT.png")]
     chart: Option<PathBuf>,
     /// Write a report with every table
@@ -164,7 +165,8 @@ pub(crate) fn main(args: &EvalArgs, arguments: &[OsString], origins: &Origins) -
         note(&format!("wrote {}", path.display()));
     }
     if let Some(path) = &what.markdown {
-        let report = markdown::report(&page, &command_line(arguments));
+        let chart = what.chart.as_deref();
+        let report = markdown::report(&page, &command_line(arguments), chart);
         std::fs::write(path, report).with_context(|| format!("writing {}", path.display()))?;
         note(&format!("wrote {}", path.display()));
     }

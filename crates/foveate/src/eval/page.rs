@@ -8,7 +8,6 @@ use super::answering::{Planned, Run};
 use super::beginning::shared_steps;
 use super::questions::Questions;
 use super::summary::{Estimate, Part, Scored, Summary};
-use crate::chart::{Chart, Point};
 use crate::load::Model;
 use crate::report;
 use crate::sweep::{Setup, Sweep, cells, label};
@@ -146,6 +145,12 @@ impl<'a> Page<'a> {
         lines.join("\n") + "\n"
     }
 
+    /// Whether some answers, and not all, are half masked after step 1.
+    pub(super) fn splits(&self) -> bool {
+        let first = self.rows.first();
+        first.is_some_and(|row| row.by_masks.iter().all(|part| part.questions > 0))
+    }
+
     /// How much work the runs had in common.
     pub(super) fn saving(&self) -> String {
         let (steps, shared) = self.steps;
@@ -184,7 +189,7 @@ impl<'a> Page<'a> {
             let all = all.filter(|_| families.len() > 1);
             let by_masks = row.by_masks.iter().zip(BY_MASKS);
             let by_masks = by_masks.map(|(summary, (name, _))| (name, String::new(), summary));
-            let by_masks = by_masks.filter(|(_, _, summary)| summary.questions > 0);
+            let by_masks = by_masks.filter(|_| self.splits());
             for (family, metric, summary) in lines.chain(all).chain(by_masks) {
                 let mut cells = vec![family.to_owned(), metric, summary.questions.to_string()];
                 cells.extend([share(summary.score.mean), range(&summary.score)]);
@@ -203,7 +208,9 @@ impl<'a> Page<'a> {
             .map(|sweep| sweep.flag.as_str())
             .collect();
         titles.extend(["score", "95 %", "to the baseline", "95 %"]);
-        titles.extend(BY_MASKS.map(|(name, _)| name));
+        if self.splits() {
+            titles.extend(BY_MASKS.map(|(name, _)| name));
+        }
         titles.extend(["visual tokens kept", "forwards", "ms", "times faster"]);
         let mut table = listing();
         table.set_header(titles);
@@ -220,7 +227,9 @@ impl<'a> Page<'a> {
                 Some(difference) => [signed(difference.mean), range(difference)],
                 None => [String::new(), String::new()],
             });
-            line.extend(row.by_masks.iter().map(|part| share(part.score.mean)));
+            if self.splits() {
+                line.extend(row.by_masks.iter().map(|part| share(part.score.mean)));
+            }
             line.extend(costs(summary));
             line.push(format!("{:.2}", self.times_faster(summary)));
             table.add_row(line);
@@ -308,26 +317,6 @@ impl<'a> Page<'a> {
     pub(super) fn pruning(&self, row: &Row<'_>) -> Value {
         let options = report::options(&row.setup.options, self.layers);
         options.map_or(Value::Null, |mut options| options["prune"].take())
-    }
-
-    /// Accuracy against speed.
-    pub(super) fn chart(&self) -> Chart {
-        let group = |row: &Row<'_>| match row.setup.combination.first() {
-            Some((_, value)) => value.clone(),
-            None => "baseline".into(),
-        };
-        let points = self.measured().map(|(row, summary)| Point {
-            label: label(&row.setup.combination),
-            group: group(row),
-            x: self.times_faster(summary),
-            y: 100.0 * summary.score.mean,
-        });
-        Chart {
-            title: format!("{}: accuracy against speed", self.model),
-            x_title: "times faster than the baseline".into(),
-            y_title: format!("score on {}, %", self.questions.name),
-            points: points.collect(),
-        }
     }
 
     pub(super) fn times_faster(&self, summary: &Summary) -> f64 {

@@ -4,7 +4,7 @@ use comfy_table::CellAlignment;
 use serde_json::{Value, json};
 
 use super::row::{Row, Summary};
-use crate::chart::{Chart, Point};
+use crate::chart::{Chart, Joined, Point};
 use crate::report;
 use crate::sweep::{Sweep, UNSAID, cells, label};
 use crate::table::{bytes, grouped, listing};
@@ -141,6 +141,7 @@ impl Page<'_> {
             x_title: "times faster than the baseline".into(),
             y_title: "tokens as in the baseline, %".into(),
             points: points.collect(),
+            joined: Joined::Front,
         }
     }
 
