@@ -290,7 +290,7 @@ fn findings(page: &Page<'_>) -> String {
         let values: Vec<&str> = values.map(|(_, value)| value.as_str()).collect();
         values.join(" ")
     };
-    let kept = |part: fn(&Row<'_>) -> Option<f64>, low: f64, high: f64| -> Vec<String> {
+    let kept = |part: &dyn Fn(&Row<'_>) -> Option<f64>, low: f64, high: f64| -> Vec<String> {
         let whole = page.measured().next().and_then(|(row, _)| part(row));
         let whole = whole.unwrap_or_default().max(f64::MIN_POSITIVE);
         let share = |row: &Row<'_>| part(row).map(|score| score / whole);
@@ -306,19 +306,19 @@ fn findings(page: &Page<'_>) -> String {
     };
     line(
         "Of answers at least half masked after step 1, at least 98 % of the unpruned score is left with",
-        &kept(half_masked, 0.98, f64::INFINITY),
+        &kept(&half_masked, 0.98, f64::INFINITY),
     );
     line(
         "Between 93 and 98 % of theirs",
-        &kept(half_masked, 0.93, 0.98),
+        &kept(&half_masked, 0.93, 0.98),
     );
     let all = |row: &Row<'_>| row.summaries.first().map(|part| part.score.mean);
     line(
         "Of all, at least 98 % of the unpruned score is left with",
-        &kept(all, 0.98, f64::INFINITY),
+        &kept(&all, 0.98, f64::INFINITY),
     );
-    line("Between 93 and 98 %", &kept(all, 0.93, 0.98));
-    line("Less than 93 %", &kept(all, f64::NEG_INFINITY, 0.93));
+    line("Between 93 and 98 %", &kept(&all, 0.93, 0.98));
+    line("Less than 93 %", &kept(&all, f64::NEG_INFINITY, 0.93));
     line("Best layer to prune at", &layers(page));
     let pairs = pairs(page);
     let compared = |holds: fn(&Estimate) -> bool| -> Vec<String> {
