@@ -1,111 +1,28 @@
-//! How close each kernel comes to what the machine can multiply: `roofline --threads 1 --isa avx2`.
-//!
-//! Every case is run in turn with a loop of bare multiply-adds, round after round; the median of
-//! work per cycle (or per second of processor time) is given as a share of that loop's.
+//! What is measured: linears, the head and attentions at the sizes of real models.
 
-use std::num::NonZeroUsize;
-use std::time::Instant;
-
-use foveate_kernels::cpu::cycles::Counter;
+use foveate_kernels::quant::encode_row;
 use foveate_kernels::{
-    Act, Ask, Backend, Cpu, Dtype, Format, Heads, Into, Isa, Layout, Pick, Plan, Rank, Result,
-    Rotation, Span, Sum, TensorView,
+    Act, Ask, Backend, Cpu, Dtype, Format, Heads, Into, Layout, Pick, Plan, Rank, Result, Rotation,
+    Span, Sum, TensorView,
 };
 
+/// Rows of activations.
 type Buf = <Cpu as Backend>::Buf;
 type Run = Box<dyn FnMut(&mut Cpu) -> Result<()>>;
 
-struct Case {
-    name: String,
-    flops: f64,
-    run: Run,
-}
+/// Up to this many rows a weight costs as much to read as to multiply, so it must not lie in a cache.
+const FEW_ROWS: usize = 32;
+/// Bytes of weights that take turns where they must come from memory.
+pub(crate) const BEYOND_CACHES: usize = 128 << 20;
 
-struct Options {
-    threads: usize,
-    isa: Option<Isa>,
-    rounds: usize,
-    only: String,
-}
-
-fn main() -> Result<()> {
-    let options = options();
-    let counter = Counter::new();
-    let threads = NonZeroUsize::new(options.threads);
-    let mut cpu = match options.isa {
-        Some(isa) => Cpu::with_isa(isa, threads)?,
-        None => Cpu::new(threads)?,
-    };
-    let mut cases = cases(&mut cpu, &options.only)?;
-    for case in &mut cases {
-        (case.run)(&mut cpu)?;
-    }
-
-    let mut peak = Vec::new();
-    let mut speed = vec![Vec::new(); cases.len()];
-    let mut wall = vec![Vec::new(); cases.len()];
-    for _ in 0..options.rounds {
-        for (i, case) in cases.iter_mut().enumerate() {
-            let before = counter.read();
-            let flops = cpu.fma_peak(1_000_000);
-            peak.push(flops / (counter.read() - before) as f64);
-            // Short cases are repeated until they take about as long as the peak loop.
-            let times = (1e8 / case.flops).ceil().max(1.0);
-            let (before, start) = (counter.read(), Instant::now());
-            for _ in 0..times as usize {
-                (case.run)(&mut cpu)?;
-            }
-            let work = case.flops * times;
-            speed[i].push(work / (counter.read() - before) as f64);
-            wall[i].push(work / start.elapsed().as_nanos() as f64);
-        }
-    }
-    let peak = median(&mut peak);
-    println!(
-        "{:?}, {} threads, {} rounds, measured in {}; peak {peak:.1} flop per unit",
-        cpu.isa(),
-        cpu.threads(),
-        options.rounds,
-        counter.unit()
-    );
-    for ((case, speed), wall) in cases.iter().zip(&mut speed).zip(&mut wall) {
-        let share = 100.0 * median(speed) / peak;
-        println!(
-            "{:<44} {share:>6.1} % {:>8.1} GF/s",
-            case.name,
-            median(wall)
-        );
-    }
-    Ok(())
-}
-
-fn options() -> Options {
-    let mut options = Options {
-        threads: 1,
-        isa: None,
-        rounds: 7,
-        only: String::new(),
-    };
-    let mut arguments = std::env::args().skip(1);
-    while let (Some(name), Some(value)) = (arguments.next(), arguments.next()) {
-        match name.as_str() {
-            "--threads" => options.threads = value.parse().unwrap_or(1),
-            "--rounds" => options.rounds = value.parse().unwrap_or(7),
-            "--only" => options.only = value,
-            "--isa" => {
-                options.isa = Isa::available()
-                    .into_iter()
-                    .find(|isa| format!("{isa:?}").eq_ignore_ascii_case(&value));
-            }
-            _ => eprintln!("unknown option {name}"),
-        }
-    }
-    options
-}
-
-fn median(x: &mut [f64]) -> f64 {
-    x.sort_by(f64::total_cmp);
-    x[x.len() / 2]
+/// One call that is measured.
+pub(crate) struct Case {
+    pub(crate) name: String,
+    /// Floating-point operations of a call.
+    pub(crate) flops: f64,
+    /// Bytes of weights that a call reads.
+    pub(crate) bytes: f64,
+    pub(crate) run: Run,
 }
 
 fn random(count: usize) -> Vec<f32> {
@@ -132,26 +49,36 @@ fn weight(
     outputs: usize,
     layout: Layout,
     format: Format,
-) -> Result<<Cpu as Backend>::Weight> {
-    let numbers = random(inputs * outputs);
-    let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
-    let view = TensorView::new(Dtype::F32, outputs, inputs, &bytes)?;
-    match layout {
-        Layout::Gated => cpu.weight(&[view, view], &[], layout, format),
-        _ => cpu.weight(&[view], &[], layout, format),
+    copies: usize,
+) -> Result<Vec<<Cpu as Backend>::Weight>> {
+    let dtype = match format {
+        Format::Auto | Format::F32 => Dtype::F32,
+        Format::Bf16 => Dtype::Bf16,
+        Format::Q8 => Dtype::Q8,
+        Format::Q4 => Dtype::Q4,
+    };
+    let mut stored = Vec::new();
+    for row in random(inputs * outputs).chunks_exact(inputs) {
+        encode_row(dtype, row, &mut stored);
     }
+    let view = TensorView::new(dtype, outputs, inputs, &stored)?;
+    let parts = match layout {
+        Layout::Gated => vec![view, view],
+        _ => vec![view],
+    };
+    (0..copies)
+        .map(|_| cpu.weight(&parts, &[], layout, format))
+        .collect()
 }
 
-/// The cases whose name contains `only`.
-fn cases(cpu: &mut Cpu, only: &str) -> Result<Vec<Case>> {
+/// The cases whose name contains `only`, or one of several such texts between commas.
+pub(crate) fn cases(cpu: &mut Cpu, only: &str) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
-    for rows in [1, 16, 64, 256, 1024] {
-        cases.extend(linear(cpu, only, rows, 4096, 4096, Act::None, Format::F32)?);
-    }
-    for format in [Format::Bf16, Format::Q8, Format::Q4] {
-        for rows in [1, 64, 256, 1024] {
+    for format in [Format::F32, Format::Bf16, Format::Q8, Format::Q4] {
+        for rows in [1, 4, 16, 32, 64, 256, 1024] {
             cases.extend(linear(cpu, only, rows, 4096, 4096, Act::None, format)?);
         }
+        cases.extend(linear(cpu, only, 256, 4096, 12_288, Act::None, format)?);
     }
     for rows in [64, 310, 857] {
         cases.extend(linear(cpu, only, rows, 512, 512, Act::None, Format::F32)?);
@@ -197,6 +124,10 @@ fn cases(cpu: &mut Cpu, only: &str) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
+fn wanted(name: &str, only: &str) -> bool {
+    only.split(',').any(|part| name.contains(part))
+}
+
 fn linear(
     cpu: &mut Cpu,
     only: &str,
@@ -207,20 +138,31 @@ fn linear(
     format: Format,
 ) -> Result<Option<Case>> {
     let name = format!("linear {rows}x{inputs}x{outputs} {act:?} {format:?}");
-    if !name.contains(only) {
+    if !wanted(&name, only) {
         return Ok(None);
     }
     let (layout, parts) = match act {
         Act::SwiGlu => (Layout::Gated, 2),
         _ => (Layout::Linear, 1),
     };
-    let w = weight(cpu, inputs, outputs, layout, format)?;
+    let before = cpu.memory().weights;
+    let mut weights = weight(cpu, inputs, outputs, layout, format, 1)?;
+    let bytes = cpu.memory().weights - before;
+    if rows <= FEW_ROWS {
+        let copies = BEYOND_CACHES.div_ceil(bytes);
+        weights = weight(cpu, inputs, outputs, layout, format, copies)?;
+    }
     let x = buffer(cpu, rows, inputs)?;
     let mut out = cpu.buf(rows, outputs)?;
+    let mut next = 0;
     Ok(Some(Case {
         name,
         flops: 2.0 * (rows * inputs * outputs * parts) as f64,
-        run: Box::new(move |cpu| cpu.linear(&x, &w, act, Into::Store, &mut out)),
+        bytes: bytes as f64,
+        run: Box::new(move |cpu| {
+            next = (next + 1) % weights.len();
+            cpu.linear(&x, &weights[next], act, Into::Store, &mut out)
+        }),
     }))
 }
 
@@ -232,14 +174,15 @@ fn head(
     outputs: usize,
 ) -> Result<Option<Case>> {
     let name = format!("rank {rows}x{inputs}x{outputs}");
-    if !name.contains(only) {
+    if !wanted(&name, only) {
         return Ok(None);
     }
-    let w = weight(cpu, inputs, outputs, Layout::Linear, Format::F32)?;
+    let w = weight(cpu, inputs, outputs, Layout::Linear, Format::F32, 1)?.remove(0);
     let x = buffer(cpu, rows, inputs)?;
     Ok(Some(Case {
         name,
         flops: 2.0 * (rows * inputs * outputs) as f64,
+        bytes: 4.0 * (inputs * outputs) as f64,
         run: Box::new(move |cpu| {
             let rank = Rank {
                 forbidden: &[7],
@@ -263,7 +206,7 @@ fn attention(
         "attend {}x{} q {queries} k {keys}{kind}",
         heads.count, heads.dim
     );
-    if !name.contains(only) {
+    if !wanted(&name, only) {
         return Ok(None);
     }
     let q = buffer(cpu, queries, heads.count * heads.dim)?;
@@ -300,6 +243,7 @@ fn attention(
     Ok(Some(Case {
         name,
         flops: 4.0 * (heads.count * heads.dim * queries * keys) as f64,
+        bytes: 0.0,
         run: Box::new(move |cpu| {
             let wanted = probing.is_some().then_some(&mut probe);
             cpu.attend(&q, &[&kv], &heads, &plan, wanted, &mut out)
