@@ -62,8 +62,8 @@ fn every_format_agrees_with_the_reference_at_the_same_format() {
         let portable = Cpu::portable(None).unwrap();
         let portable = logits(&engine(&tiny(), format, portable));
         let (error, portable) = (error(&got, &want), error(&portable, &want));
-        // Inputs are rounded to 14 bits beside q4, and random layers magnify.
-        let limit = if format == Format::Q4 { 5e-3 } else { 1e-3 };
+        // Beside q4 inputs are rounded to 8 bits, some of them the other way, and random layers magnify.
+        let limit = if format == Format::Q4 { 3e-2 } else { 1e-3 };
         assert!(
             error < limit && portable < limit,
             "{format:?}: {error:e} {portable:e}"
@@ -147,8 +147,8 @@ fn a_truncated_or_foreign_quantised_folder_is_refused() {
         fs::write(&weights, changed).unwrap();
         refusal(&folder)
     };
-    let version = replaced(r#""foveate.version":"1""#, r#""foveate.version":"2""#);
-    assert!(version.contains("format version \"2\""), "{version}");
+    let version = replaced(r#""foveate.version":"2""#, r#""foveate.version":"1""#);
+    assert!(version.contains("format version \"1\""), "{version}");
     let sizes = replaced("\"q4 ", "\"q8 ");
     assert!(sizes.contains("U8"), "{sizes}");
     let words = replaced("\"q4 ", "\"q5 ");

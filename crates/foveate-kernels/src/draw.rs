@@ -9,8 +9,9 @@ use crate::noise::mix;
 use crate::quant::{LEVELS, Q4_BYTES, Q4_GROUP, Q8_BYTES, Q8_GROUP, RUNS};
 use crate::tensor::Dtype;
 
-/// The size of every factor of a drawn q4 group; its sign is random, since the levels' mean is not 0.
-const FACTOR: i8 = 8;
+/// The size of every factor of a drawn q4 group, which leaves the levels as they are; its sign is random,
+/// since their mean is not 0.
+const FACTOR: i8 = 16;
 
 /// Fills `out`, a row of `cols` numbers stored as `dtype`, with noise of mean 0 and variance `1 / cols`, which keeps
 /// the size of what a linear makes of its inputs. Uniform, but for q4, whose levels are drawn alike.
@@ -63,8 +64,7 @@ pub fn draw_row(dtype: Dtype, key: u64, row: usize, cols: usize, out: &mut [u8])
         Dtype::Q4 => {
             let square = |level: i8| f32::from(level) * f32::from(level);
             let mean = LEVELS.into_iter().map(square).sum::<f32>() / LEVELS.len() as f32;
-            let size = mean.sqrt() * f32::from(FACTOR);
-            let scale = bf16::from_f32((1.0 / cols as f32).sqrt() / size).to_le_bytes();
+            let scale = bf16::from_f32((1.0 / cols as f32 / mean).sqrt()).to_le_bytes();
             // Noise of a group: its codes, and a word for the signs.
             let words = Q4_GROUP / 2 / 8 + 1;
             for (group, block) in out.as_chunks_mut::<Q4_BYTES>().0.iter_mut().enumerate() {

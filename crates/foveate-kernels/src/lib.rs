@@ -16,6 +16,7 @@ mod error;
 mod noise;
 pub mod quant;
 mod reference;
+mod rounding;
 mod tensor;
 mod timed;
 

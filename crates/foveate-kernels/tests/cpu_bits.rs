@@ -80,6 +80,31 @@ fn a_row_of_a_linear_has_the_same_bits_in_any_company_and_on_any_threads() {
     }
 }
 
+/// Few rows stay near while panel after panel is read whole; many are read slice by slice of the depth.
+#[test]
+fn a_row_of_a_deep_linear_has_the_same_bits_among_few_rows_and_many() {
+    let x = random(130 * 3400, 3);
+    for format in [Format::F32, Format::Bf16, Format::Q8, Format::Q4] {
+        let mut linear = Linear::new(3400, &[50], 4);
+        linear.format = format;
+        for backends in [portable(), fused()] {
+            let mut want: Option<Vec<u32>> = None;
+            for mut cpu in backends {
+                let w = linear.weight(&cpu);
+                for rows in [130, 26, 13, 1] {
+                    let got = bits(&linear.run_with(&mut cpu, &w, &x[..rows * 3400]));
+                    let want = want.get_or_insert_with(|| got.clone());
+                    assert!(
+                        got == want[..got.len()],
+                        "{format:?}, {rows} rows, {:?}",
+                        cpu.isa()
+                    );
+                }
+            }
+        }
+    }
+}
+
 /// Backends are not `Clone`; new ones with the same settings.
 fn backends_of(all: &[Cpu]) -> Vec<Cpu> {
     all.iter()

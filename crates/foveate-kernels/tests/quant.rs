@@ -56,6 +56,26 @@ fn a_linear_of_gaussian_rows_loses_no_more_than_its_weights_do() {
 }
 
 #[test]
+fn an_input_that_dwarfs_its_group_costs_the_others_less_than_its_own_weight_does() {
+    let mut linear = Linear::new(4096, &[64], 1);
+    linear.weights = gaussian(4096 * 64, 5);
+    let mut x = gaussian(4096 * 8, 7);
+    for x in x.iter_mut().step_by(Q4_GROUP) {
+        *x *= 1000.0;
+    }
+    let want = linear.run(&mut Reference::default(), &x);
+    for (format, most) in [(Format::Q8, 7e-3), (Format::Q4, 9e-2)] {
+        linear.format = format;
+        let by_reference = linear.run(&mut Reference::default(), &x);
+        assert!(error(&by_reference, &want) < most, "{format:?}");
+        for mut cpu in every_isa(1) {
+            let got = linear.run(&mut cpu, &x);
+            assert!(error(&got, &by_reference) < 1e-4, "{:?}", cpu.isa());
+        }
+    }
+}
+
+#[test]
 fn zeros_and_tiny_huge_or_missing_numbers_stay_what_they_are() {
     for dtype in [Dtype::Q8, Dtype::Q4] {
         let mut row = vec![0.0; 300];

@@ -14,7 +14,8 @@ use foveate_kernels::Dtype;
 use super::source::Source;
 use crate::error::{Error, Result};
 
-const VERSION: &str = "1";
+/// 2: a q4 weight is rounded to a whole number.
+const VERSION: &str = "2";
 const VERSION_KEY: &str = "foveate.version";
 const MODEL_KEY: &str = "foveate.model";
 const SOURCE_KEY: &str = "foveate.source";

@@ -1,4 +1,5 @@
-//! Kernels for x86-64 with AVX2 and fused multiply-add: sixteen lanes are two registers.
+//! Kernels for x86-64 with AVX2 and fused multiply-add, with and without AVX-VNNI: sixteen lanes are two
+//! registers.
 
 #[allow(
     clippy::wildcard_imports,
@@ -7,36 +8,46 @@
 use std::arch::x86_64::*;
 
 use super::isa::{Kernel, Simd};
-use super::lines::LANES;
+use super::lines::{LANES, Line};
 
-/// Proof that the machine has AVX2 and FMA; made only by [`run`].
+/// Proof that the machine has AVX2 and FMA, and AVX-VNNI if so marked; made only by [`run`] and
+/// [`run_vnni`].
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Avx2(());
+pub(super) struct Avx2<const VNNI: bool>(());
 
 /// Runs `kernel` compiled with AVX2 and FMA.
 #[inline(never)]
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn run<K: Kernel>(kernel: K) -> K::Out {
-    kernel.run(Avx2(()))
+    kernel.run(Avx2::<false>(()))
+}
+
+/// Runs `kernel` compiled with AVX2, FMA and AVX-VNNI.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,avxvnni")]
+pub(super) fn run_vnni<K: Kernel>(kernel: K) -> K::Out {
+    kernel.run(Avx2::<true>(()))
 }
 
 /// Applies an intrinsic to both halves.
 macro_rules! halves {
-    ($intrinsic:ident($($x:expr),*)) => {
-        // SAFETY: an `Avx2` exists only inside `run`, where the features are enabled.
-        unsafe { [$intrinsic($($x[0]),*), $intrinsic($($x[1]),*)] }
+    ($intrinsic:ident $(::<$bits:literal>)? ($($x:expr),*)) => {
+        // SAFETY: an `Avx2` exists only inside functions that enable its features.
+        unsafe { [$intrinsic$(::<$bits>)?($($x[0]),*), $intrinsic$(::<$bits>)?($($x[1]),*)] }
     };
 }
 
-impl Simd for Avx2 {
+impl<const VNNI: bool> Simd for Avx2<VNNI> {
     const ROWS: usize = 6;
     const PANELS: usize = 1;
+    const BYTES: usize = if VNNI { 4 } else { 2 };
+    const BIAS: i32 = if VNNI { 128 } else { 0 };
     type V = [__m256; 2];
     type I = [__m256i; 2];
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
-        // SAFETY: an `Avx2` exists only inside `run`, where the features are enabled.
+        // SAFETY: an `Avx2` exists only inside functions that enable its features.
         unsafe { [_mm256_set1_ps(x); 2] }
     }
 
@@ -109,7 +120,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn where_greater(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V {
-        // SAFETY: an `Avx2` exists only inside `run`, where the features are enabled.
+        // SAFETY: an `Avx2` exists only inside functions that enable its features.
         let mask = unsafe {
             [
                 _mm256_cmp_ps::<_CMP_GT_OQ>(a[0], b[0]),
@@ -122,7 +133,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn two_to_low_bits(self, x: Self::V) -> Self::V {
         let power = |x: __m256| {
-            // SAFETY: an `Avx2` exists only inside `run`, where the features are enabled.
+            // SAFETY: an `Avx2` exists only inside functions that enable its features.
             unsafe {
                 let n = _mm256_add_epi32(_mm256_castps_si256(x), _mm256_set1_epi32(127));
                 _mm256_castsi256_ps(_mm256_slli_epi32::<23>(n))
@@ -133,7 +144,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn splat_pair(self, x: i32) -> Self::I {
-        // SAFETY: an `Avx2` exists only inside `run`, where the features are enabled.
+        // SAFETY: an `Avx2` exists only inside functions that enable its features.
         unsafe { [_mm256_set1_epi32(x); 2] }
     }
 
@@ -169,34 +180,82 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn look_up(self, codes: &[[u8; LANES]; 2], levels: &[i8; 16]) -> [Self::I; 2] {
-        let line = |codes: &[u8; LANES]| {
-            // SAFETY: as above, and sixteen bytes can be read from either.
-            unsafe {
-                let levels = _mm_loadu_si128(levels.as_ptr().cast());
-                // Low and high halves of every byte, each in a byte of its own.
-                let wide = _mm256_cvtepu8_epi16(_mm_loadu_si128(codes.as_ptr().cast()));
-                let both = _mm256_or_si256(wide, _mm256_slli_epi16::<4>(wide));
-                let index = _mm256_and_si256(both, _mm256_set1_epi8(15));
-                let bytes = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(levels), index);
+    fn look_up(self, codes: &[u8; 4 * LANES], levels: &[i8; 16]) -> [Self::I; 2] {
+        // SAFETY: as above, and sixty-four and sixteen bytes can be read.
+        let (levels, mask, codes) = unsafe {
+            (
+                [_mm256_broadcastsi128_si256(_mm_loadu_si128(levels.as_ptr().cast())); 2],
+                [_mm256_set1_epi8(15); 2],
                 [
-                    _mm256_cvtepi8_epi16(_mm256_castsi256_si128(bytes)),
-                    _mm256_cvtepi8_epi16(_mm256_extracti128_si256::<1>(bytes)),
-                ]
-            }
+                    _mm256_loadu_si256(codes.as_ptr().cast()),
+                    _mm256_loadu_si256(codes[32..].as_ptr().cast()),
+                ],
+            )
         };
-        [line(&codes[0]), line(&codes[1])]
+        let low = halves!(_mm256_and_si256(codes, mask));
+        let high = halves!(_mm256_srli_epi16::<4>(codes));
+        let high = halves!(_mm256_and_si256(high, mask));
+        [
+            halves!(_mm256_shuffle_epi8(levels, low)),
+            halves!(_mm256_shuffle_epi8(levels, high)),
+        ]
     }
 
     #[inline(always)]
-    fn mul_pairs(self, a: Self::I, b: Self::I) -> Self::I {
-        halves!(_mm256_mullo_epi16(a, b))
+    fn split(self, x: Self::I) -> [Self::I; 2] {
+        // SAFETY: an `Avx2` exists only inside functions that enable its features.
+        let odd = unsafe { [_mm256_set1_epi16(-256); 2] };
+        [
+            halves!(_mm256_slli_epi16::<8>(x)),
+            halves!(_mm256_and_si256(x, odd)),
+        ]
+    }
+
+    #[inline(always)]
+    fn factors(self, from: &[u8; LANES]) -> Self::I {
+        // SAFETY: as above, and sixteen bytes can be read.
+        unsafe {
+            let bytes = _mm_loadu_si128(from.as_ptr().cast());
+            let wide = [
+                _mm256_cvtepi8_epi32(bytes),
+                _mm256_cvtepi8_epi32(_mm_srli_si128::<8>(bytes)),
+            ];
+            [eight_times(wide[0]), eight_times(wide[1])]
+        }
+    }
+
+    #[inline(always)]
+    fn mul_rounded(self, a: Self::I, b: Self::I) -> Self::I {
+        halves!(_mm256_mulhrs_epi16(a, b))
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, even: Self::I, odd: Self::I, to: &mut [Line]) {
+        if VNNI {
+            // SAFETY: an `Avx2` exists only inside functions that enable its features.
+            let bytes = unsafe { [join(even[0], odd[0]), join(even[1], odd[1])] };
+            self.store_pairs(bytes, &mut to[0]);
+        } else {
+            self.store_pairs(even, &mut to[0]);
+            self.store_pairs(odd, &mut to[1]);
+        }
     }
 
     #[inline(always)]
     fn dot_pairs(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        if VNNI {
+            return halves!(_mm256_dpwssd_avx_epi32(sum, a, b));
+        }
         let products = halves!(_mm256_madd_epi16(a, b));
         halves!(_mm256_add_epi32(sum, products))
+    }
+
+    #[inline(always)]
+    fn dot_bytes(self, sum: Self::I, weights: Self::I, inputs: Self::I) -> Self::I {
+        if VNNI {
+            return halves!(_mm256_dpbusd_avx_epi32(sum, weights, inputs));
+        }
+        self.dot_pairs(sum, weights, inputs)
     }
 
     #[inline(always)]
@@ -206,9 +265,25 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn sum(self, x: Self::V) -> f32 {
-        // SAFETY: an `Avx2` exists only inside `run`, where the features are enabled.
+        // SAFETY: an `Avx2` exists only inside functions that enable its features.
         unsafe { sum_of_eight(_mm256_add_ps(x[0], x[1])) }
     }
+}
+
+/// Eight times a number of 8 bits, in both halves of a lane.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn eight_times(x: __m256i) -> __m256i {
+    _mm256_blend_epi16::<0b1010_1010>(_mm256_slli_epi32::<3>(x), _mm256_slli_epi32::<19>(x))
+}
+
+/// The low bytes of pairs side by side, as unsigned numbers that are `BIAS` higher.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn join(even: __m256i, odd: __m256i) -> __m256i {
+    let even = _mm256_and_si256(even, _mm256_set1_epi16(255));
+    let bytes = _mm256_or_si256(even, _mm256_slli_epi16::<8>(odd));
+    _mm256_xor_si256(bytes, _mm256_set1_epi8(-128))
 }
 
 /// The sum of eight lanes, halves first.

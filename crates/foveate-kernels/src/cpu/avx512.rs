@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 
 use super::isa::{Kernel, Simd};
-use super::lines::LANES;
+use super::lines::{LANES, Line};
 
 /// Proof that the machine has AVX-512F and BW, and VNNI if so marked; made only by [`run`] and
 /// [`run_vnni`].
@@ -39,6 +39,8 @@ macro_rules! with {
 impl<const VNNI: bool> Simd for Avx512<VNNI> {
     const ROWS: usize = 12;
     const PANELS: usize = 2;
+    const BYTES: usize = if VNNI { 4 } else { 2 };
+    const BIAS: i32 = if VNNI { 128 } else { 0 };
     type V = __m512;
     type I = __m512i;
 
@@ -140,24 +142,64 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
 
     #[inline(always)]
-    fn look_up(self, codes: &[[u8; LANES]; 2], levels: &[i8; 16]) -> [Self::I; 2] {
+    fn look_up(self, codes: &[u8; 4 * LANES], levels: &[i8; 16]) -> [Self::I; 2] {
         with!({
             let levels = _mm512_broadcast_i32x4(_mm_loadu_si128(levels.as_ptr().cast()));
-            // Low and high halves of every byte, each in a byte of its own.
-            let wide = _mm512_cvtepu8_epi16(_mm256_loadu_si256(codes.as_ptr().cast()));
-            let both = _mm512_or_si512(wide, _mm512_slli_epi16::<4>(wide));
-            let index = _mm512_and_si512(both, _mm512_set1_epi8(15));
-            let bytes = _mm512_shuffle_epi8(levels, index);
+            let mask = _mm512_set1_epi8(15);
+            let low = _mm512_loadu_si512(codes.as_ptr().cast());
+            let high = _mm512_srli_epi16::<4>(low);
             [
-                _mm512_cvtepi8_epi16(_mm512_castsi512_si256(bytes)),
-                _mm512_cvtepi8_epi16(_mm512_extracti64x4_epi64::<1>(bytes)),
+                _mm512_shuffle_epi8(levels, _mm512_and_si512(low, mask)),
+                _mm512_shuffle_epi8(levels, _mm512_and_si512(high, mask)),
             ]
         })
     }
 
     #[inline(always)]
-    fn mul_pairs(self, a: Self::I, b: Self::I) -> Self::I {
-        with!(_mm512_mullo_epi16(a, b))
+    fn split(self, x: Self::I) -> [Self::I; 2] {
+        with!([
+            _mm512_slli_epi16::<8>(x),
+            _mm512_and_si512(x, _mm512_set1_epi16(-256))
+        ])
+    }
+
+    #[inline(always)]
+    fn factors(self, from: &[u8; LANES]) -> Self::I {
+        with!({
+            let wide = _mm512_cvtepi8_epi32(_mm_loadu_si128(from.as_ptr().cast()));
+            let (low, high) = (_mm512_slli_epi32::<3>(wide), _mm512_slli_epi32::<19>(wide));
+            _mm512_mask_blend_epi16(0xaaaa_aaaa, low, high)
+        })
+    }
+
+    #[inline(always)]
+    fn mul_rounded(self, a: Self::I, b: Self::I) -> Self::I {
+        with!(_mm512_mulhrs_epi16(a, b))
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, even: Self::I, odd: Self::I, to: &mut [Line]) {
+        if VNNI {
+            let bytes = with!({
+                let even = _mm512_and_si512(even, _mm512_set1_epi16(255));
+                let bytes = _mm512_or_si512(even, _mm512_slli_epi16::<8>(odd));
+                // As unsigned numbers, `BIAS` higher.
+                _mm512_xor_si512(bytes, _mm512_set1_epi8(-128))
+            });
+            self.store_pairs(bytes, &mut to[0]);
+        } else {
+            self.store_pairs(even, &mut to[0]);
+            self.store_pairs(odd, &mut to[1]);
+        }
+    }
+
+    #[inline(always)]
+    fn dot_bytes(self, sum: Self::I, weights: Self::I, inputs: Self::I) -> Self::I {
+        if VNNI {
+            with!(_mm512_dpbusd_epi32(sum, weights, inputs))
+        } else {
+            self.dot_pairs(sum, weights, inputs)
+        }
     }
 
     #[inline(always)]

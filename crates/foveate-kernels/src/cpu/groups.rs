@@ -1,15 +1,17 @@
-//! Weights of 8 and 4 bits as the kernels read them, and how they become 16-bit integers.
+//! Weights of 8 and 4 bits as the kernels read them, and how they become whole numbers.
 //!
-//! Panels of sixteen outputs as elsewhere, group of inputs after group. A group of `n` inputs is `n / 2`
-//! lines of pairs: pair `p` of an output holds its codes of inputs `p` and `p + n / 2`. Before they are
-//! multiplied, the lines of a slice are expanded to pairs of 16-bit integers, which is exact: a q8 weight
-//! is its code, a q4 weight its level times its factor.
+//! Panels of sixteen outputs as elsewhere, group of inputs after group. A q8 group is lines of pairs: pair
+//! `p` of an output holds its codes of inputs `p` and `p + 16`. A q4 group is lines of fours: byte `j` of an
+//! output in line `i` holds its codes of inputs `4 i + j` and `64 + 4 i + j`. Before they are multiplied, the
+//! groups of a slice are expanded to whole numbers, which is exact: a q8 weight is its code, a q4 weight its
+//! level times its factor by 16, rounded. They have 16 bits, or q4's 8 where the machine multiplies fours.
 
 use std::array::from_fn;
 use std::mem::MaybeUninit;
 
 use super::isa::{Kernel, Simd};
 use super::lines::{LANES, Line, reserve};
+use super::micro::Ahead;
 use super::panels::{Half, Rows};
 use super::share::Share;
 use super::team::Team;
@@ -19,25 +21,27 @@ use crate::tensor::Dtype;
 
 /// Lines of pairs in a q8 group.
 const Q8_PAIRS: usize = Q8_GROUP / 2;
-/// Lines of pairs in a q4 group.
-const Q4_PAIRS: usize = Q4_GROUP / 2;
+/// Lines of fours in half a q4 group.
+const Q4_FOURS: usize = Q4_GROUP / 8;
+/// Lines of fours that share factors.
+const RUN_FOURS: usize = RUN / 4;
 
 /// The codes of sixteen outputs in one group.
 #[derive(Debug)]
 pub(super) enum Codes {
     /// `[panels][groups]` of lines of pairs.
     Q8(Vec<[[u8; 2 * LANES]; Q8_PAIRS]>),
-    /// The same with both codes of a pair in one byte.
+    /// The same of groups with two codes a byte.
     Q4(Vec<Block>),
 }
 
 /// A group of q4.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(16))]
+#[repr(C, align(64))]
 pub(super) struct Block {
-    pairs: [[u8; LANES]; Q4_PAIRS],
-    /// Signed; of both inputs of the first sixteen pairs, of the next sixteen, …
-    factors: [[u8; 2 * LANES]; RUNS / 2],
+    fours: [[u8; 4 * LANES]; Q4_FOURS],
+    /// Signed; of the first sixteen inputs, of the next sixteen, …
+    factors: [[u8; LANES]; RUNS],
 }
 
 /// Quantised panels: `[panels][groups]`.
@@ -76,12 +80,11 @@ impl Groups {
         } else {
             let pack = |stored: &[Option<&[u8]>; LANES], group: usize| {
                 let blocks = stored.map(|row| row.map(|row| Q4::at(row, group)));
-                let factor = |r: usize, i: usize| {
-                    blocks[i / 2].map_or(0, |b| b.factors()[r + i % 2 * (RUNS / 2)])
-                };
+                let four =
+                    |i: usize, at: usize| blocks[at / 4].map_or(0, |b| b.pairs()[4 * i + at % 4]);
                 let block = Block {
-                    pairs: from_fn(|p| blocks.map(|b| b.map_or(0, |b| b.pairs()[p]))),
-                    factors: from_fn(|r| from_fn(|i| factor(r, i))),
+                    fours: from_fn(|i| from_fn(|at| four(i, at))),
+                    factors: from_fn(|r| blocks.map(|b| b.map_or(0, |b| b.factors()[r]))),
                 };
                 let scales = blocks.map(|b| b.map_or(0, |b| b.scale().to_bits()));
                 (block, Half(scales))
@@ -154,12 +157,14 @@ impl Groups {
     }
 }
 
-/// Writes groups `first..` of the panels as lines of pairs, then a line of scales per group.
+/// Writes groups `first..` of the panels as lines of whole numbers, then a line of scales per group.
 pub(super) struct Expand<'a> {
     pub(super) groups: &'a Groups,
     pub(super) first: usize,
-    pub(super) pairs: &'a mut [Line],
+    pub(super) lines: &'a mut [Line],
     pub(super) scales: &'a mut [Line],
+    /// The first of as many groups to bring nearer meanwhile.
+    pub(super) next: Option<usize>,
 }
 
 impl Kernel for Expand<'_> {
@@ -175,31 +180,81 @@ impl Kernel for Expand<'_> {
         {
             s.store(s.load_half(&half.0), line);
         }
+        let ahead = self.ahead();
+        let burst = ahead.lines.div_ceil(groups.len().max(1));
         match &self.groups.codes {
             Codes::Q8(codes) => {
-                let lines = self.pairs.as_chunks_mut::<Q8_PAIRS>().0.iter_mut();
-                for (lines, codes) in lines.zip(&codes[groups]) {
+                let lines = self.lines.as_chunks_mut::<Q8_PAIRS>().0.iter_mut();
+                for (group, (lines, codes)) in lines.zip(&codes[groups]).enumerate() {
+                    for line in group * burst..(group + 1) * burst {
+                        ahead.fetch(1, line);
+                    }
                     for (line, codes) in lines.iter_mut().zip(codes) {
                         s.store_pairs(s.widen_pairs(codes), line);
                     }
                 }
             }
             Codes::Q4(codes) => {
-                let lines = self.pairs.as_chunks_mut::<Q4_PAIRS>().0.iter_mut();
-                for (lines, block) in lines.zip(&codes[groups]) {
-                    let runs = lines.as_chunks_mut::<RUN>().0.iter_mut();
-                    let codes = block.pairs.as_chunks::<RUN>().0;
-                    for ((run, codes), factors) in runs.zip(codes).zip(&block.factors) {
-                        let factors = s.widen_pairs(factors);
-                        let twos = run.as_chunks_mut::<2>().0.iter_mut();
-                        for ([a, b], codes) in twos.zip(codes.as_chunks::<2>().0) {
-                            let [first, second] = s.look_up(codes, &LEVELS);
-                            s.store_pairs(s.mul_pairs(first, factors), a);
-                            s.store_pairs(s.mul_pairs(second, factors), b);
-                        }
-                    }
+                let lines = self.lines.chunks_exact_mut(Q4_GROUP / S::BYTES);
+                for (group, (lines, block)) in lines.zip(&codes[groups]).enumerate() {
+                    expand(s, block, lines, ahead.skip(group * burst, burst));
                 }
             }
         }
     }
+}
+
+impl Expand<'_> {
+    /// The codes of the groups to come; fetches their scales, which are few.
+    #[inline(always)]
+    fn ahead(&self) -> Ahead {
+        let count = self.scales.len();
+        let Some(next) = self.next else {
+            return Ahead::NOTHING;
+        };
+        let Some(scales) = self.groups.scales.get(next..next + count) else {
+            return Ahead::NOTHING;
+        };
+        let lines = size_of_val(scales).div_ceil(64);
+        let scales = Ahead::new(scales.as_ptr().cast(), lines);
+        for line in 0..lines {
+            scales.fetch(1, line);
+        }
+        let (start, bytes) = self.groups.place(next);
+        Ahead::new(start, (count * bytes).div_ceil(64))
+    }
+}
+
+/// Writes a group of q4 as lines of whole numbers.
+#[inline(always)]
+fn expand<S: Simd>(s: S, block: &Block, lines: &mut [Line], ahead: Ahead) {
+    let (first, second) = lines.split_at_mut(Q4_GROUP / 2 / S::BYTES);
+    let each = 4 / S::BYTES;
+    let burst = ahead.lines.div_ceil(RUNS / 2);
+    for run in 0..RUNS / 2 {
+        for line in run * burst..(run + 1) * burst {
+            ahead.fetch(1, line);
+        }
+        let factors = [
+            s.factors(&block.factors[run]),
+            s.factors(&block.factors[run + RUNS / 2]),
+        ];
+        for i in run * RUN_FOURS..(run + 1) * RUN_FOURS {
+            let [low, high] = s.look_up(&block.fours[i], &LEVELS);
+            let places = each * i..each * (i + 1);
+            scaled(s, low, factors[0], &mut first[places.clone()]);
+            scaled(s, high, factors[1], &mut second[places]);
+        }
+    }
+}
+
+/// Stores levels times factors.
+#[inline(always)]
+fn scaled<S: Simd>(s: S, levels: S::I, factors: S::I, lines: &mut [Line]) {
+    let [even, odd] = s.split(levels);
+    s.store_bytes(
+        s.mul_rounded(even, factors),
+        s.mul_rounded(odd, factors),
+        lines,
+    );
 }

@@ -1,30 +1,60 @@
 //! Products of quantised weights: inputs are rounded to whole numbers, and integers are summed exactly.
 //!
-//! A row of inputs is rounded group by group, with the groups of the weight and a scale for each: the
-//! largest number becomes ±32767 beside q8 and ±8191 beside q4, the most that a group's sum has room for.
-//! That is about 2e-5 and 1e-4 of the root mean square, far below what is left out of the weights. Only
-//! between groups are there floats: `c += (input scale · weight scale) · sum`, group after group in
-//! ascending order, each operation rounded on its own. So a sum has the same bits whatever the instruction
-//! set, with or without fused multiply-add.
+//! A row of inputs is rounded group by group (see `rounding.rs`). Only between groups are there floats:
+//! `c += (input scale · weight scale) · sum`, group after group in ascending order, each operation rounded
+//! on its own. So a sum has the same bits whatever the instruction set, with or without fused multiply-add.
 
 use super::isa::{Chosen, Kernel, Simd};
 use super::lines::Line;
 use super::micro::Ahead;
 use crate::quant::{Q4_GROUP, Q8_GROUP};
+use crate::rounding::{MOST_Q4, MOST_Q8, Rounding};
 
-/// Numbers below this are zero: their scale would not be a normal float.
-const TINY: f32 = 1e-30;
-
-/// Rounds some groups of one row, the last of which may be short, to pairs: of a group's `n` inputs,
-/// `p` and `p + n / 2`.
-pub(super) struct Round<'a> {
-    pub(super) x: &'a [f32],
+/// How the inputs beside a quantised weight lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Packing {
     /// Inputs of a group.
     pub(super) group: usize,
-    /// Bits of pairs, `group / 2` for each group.
-    pub(super) pairs: &'a mut [f32],
+    /// Inputs of a word of 32 bits.
+    pub(super) inputs: usize,
+}
+
+impl Packing {
+    /// Beside weights of floats: one input a word and nothing else.
+    pub(super) const FLOATS: Self = Self {
+        group: usize::MAX,
+        inputs: 1,
+    };
+
+    pub(super) fn new(group: usize, isa: Chosen) -> Self {
+        let inputs = if group == Q8_GROUP { 2 } else { isa.bytes() };
+        Self { group, inputs }
+    }
+
+    /// Words of a group's inputs.
+    pub(super) fn words(self) -> usize {
+        self.group / self.inputs
+    }
+
+    /// Words of `depth` inputs in whole groups: a group also has a scale and an offset.
+    pub(super) fn width(self, depth: usize) -> usize {
+        depth / self.inputs + 2 * (depth / self.group)
+    }
+}
+
+/// Rounds some groups of one row, the last of which may be short.
+///
+/// A word has two inputs of a q8 group, `p` and `p + 16`. Of a q4 group, word `i` has the four from `4 i` on,
+/// or where pairs are multiplied words `2 i` and `2 i + 1` have the even and the odd ones of them.
+pub(super) struct Round<'a> {
+    pub(super) x: &'a [f32],
+    pub(super) packing: Packing,
+    /// Bits of words, group after group.
+    pub(super) words: &'a mut [f32],
     /// One for each group.
     pub(super) scales: &'a mut [f32],
+    /// Bits of what each group's sums start with, to make up for weights that are stored `BIAS` too high.
+    pub(super) offsets: &'a mut [f32],
 }
 
 impl Kernel for Round<'_> {
@@ -32,66 +62,89 @@ impl Kernel for Round<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        if self.group == Q8_GROUP {
-            self.groups::<Q8_GROUP>(32767.0);
+        if self.packing.group == Q8_GROUP {
+            self.groups::<Q8_GROUP>(|x, words, offset| {
+                let rounding = Rounding::new(x, MOST_Q8);
+                let (first, second) = x.split_at(Q8_GROUP / 2);
+                for ((word, first), second) in words.iter_mut().zip(first).zip(second) {
+                    *word = pair(rounding.code(*first), rounding.code(*second));
+                }
+                *offset = 0.0;
+                rounding.scale
+            });
         } else {
-            self.groups::<Q4_GROUP>(8191.0);
+            self.groups::<Q4_GROUP>(|x, words, offset| {
+                let rounding = Rounding::new(x, MOST_Q4);
+                // No `map` of arrays here and below, which may stay a call without the features.
+                let mut codes = [0i8; Q4_GROUP];
+                for (code, x) in codes.iter_mut().zip(x) {
+                    *code = rounding.code(*x) as u8 as i8;
+                }
+                let sum: i32 = codes.iter().map(|code| i32::from(*code)).sum();
+                *offset = f32::from_bits((-S::BIAS * sum) as u32);
+                let fours = codes.as_chunks::<4>().0;
+                if S::BYTES == 4 {
+                    for (word, four) in words.iter_mut().zip(fours) {
+                        let [a, b, c, d] = *four;
+                        let bytes = [a as u8, b as u8, c as u8, d as u8];
+                        *word = f32::from_bits(u32::from_le_bytes(bytes));
+                    }
+                } else {
+                    let words = words.as_chunks_mut::<2>().0.iter_mut();
+                    for (words, four) in words.zip(fours) {
+                        let [a, b, c, d] = *four;
+                        let wide = |code: i8| i32::from(code) as u32;
+                        *words = [pair(wide(a), wide(c)), pair(wide(b), wide(d))];
+                    }
+                }
+                rounding.scale
+            });
         }
     }
 }
 
 impl Round<'_> {
     #[inline(always)]
-    fn groups<const GROUP: usize>(self, most: f32) {
-        let places = self.pairs.chunks_exact_mut(GROUP / 2);
-        for ((x, pairs), scale) in self.x.chunks(GROUP).zip(places).zip(self.scales) {
+    fn groups<const GROUP: usize>(
+        self,
+        round: impl Fn(&[f32; GROUP], &mut [f32], &mut f32) -> f32,
+    ) {
+        let places = self.words.chunks_exact_mut(self.packing.words());
+        let rest = self.scales.iter_mut().zip(self.offsets);
+        for ((x, words), (scale, offset)) in self.x.chunks(GROUP).zip(places).zip(rest) {
             if let Ok(x) = <&[f32; GROUP]>::try_from(x) {
-                *scale = round(x, most, pairs);
+                *scale = round(x, words, offset);
             } else {
                 let mut whole = [0.0; GROUP];
                 whole[..x.len()].copy_from_slice(x);
-                *scale = round(&whole, most, pairs);
+                *scale = round(&whole, words, offset);
             }
         }
     }
 }
 
-/// Returns the scale. Numbers that are not finite make it so too.
+/// The low halves of two numbers as the bits of one.
 #[inline(always)]
-fn round<const GROUP: usize>(x: &[f32; GROUP], most: f32, pairs: &mut [f32]) -> f32 {
-    /// Added to a float below 2²², this leaves its nearest whole number in the low bits.
-    const MAGIC: f32 = 12_582_912.0;
-    // Compared as integers, so that infinities and what is no number win.
-    let mut largest = 0;
-    for x in x {
-        largest = largest.max(x.to_bits() & 0x7fff_ffff);
-    }
-    let largest = f32::from_bits(largest);
-    let (scale, inverse) = if largest < TINY {
-        (0.0, 0.0)
-    } else {
-        (largest / most, most / largest)
-    };
-    let whole = |x: f32| (x * inverse + MAGIC).to_bits();
-    let (first, second) = x.split_at(GROUP / 2);
-    for ((pair, first), second) in pairs.iter_mut().zip(first).zip(second) {
-        *pair = f32::from_bits(whole(*first) & 0xffff | whole(*second) << 16);
-    }
-    scale
+fn pair(first: u32, second: u32) -> f32 {
+    f32::from_bits(first & 0xffff | second << 16)
 }
 
 /// `c[row][panel] (+)= Σ over groups of (a scale · b scale) · Σ a · b`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GroupTile {
     pub(super) groups: usize,
-    /// Pairs of a group.
-    pub(super) pairs: usize,
-    /// Bits of the pair `a[group][p][row]` are at `(group * pairs + p) * a_step + row`.
+    /// The numbers are 8-bit ones, for [`Simd::dot_bytes`].
+    pub(super) bytes: bool,
+    /// Words of a group.
+    pub(super) words: usize,
+    /// Bits of the word `a[group][p][row]` are at `(group * words + p) * a_step + row`.
     pub(super) a: *const f32,
     /// `a_scales[group][row]` is at `group * a_step + row`.
     pub(super) a_scales: *const f32,
+    /// Bits of integers, likewise.
+    pub(super) a_offsets: *const f32,
     pub(super) a_step: usize,
-    /// `b[panel][group][p]` is at `panel * b_panel + group * pairs + p`.
+    /// `b[panel][group][p]` is at `panel * b_panel + group * words + p`.
     pub(super) b: *const Line,
     /// `b_scales[panel][group]` is at `panel * b_panel + group`.
     pub(super) b_scales: *const Line,
@@ -104,7 +157,7 @@ pub(super) struct GroupTile {
     pub(super) ahead: Ahead,
 }
 
-struct Fixed<const ROWS: usize, const PANELS: usize>(GroupTile);
+struct Fixed<const ROWS: usize, const PANELS: usize, const BYTES: bool>(GroupTile);
 
 impl GroupTile {
     /// Computes `rows × panels` outputs, at most as many as the instruction set's largest tile.
@@ -114,9 +167,11 @@ impl GroupTile {
     pub(super) unsafe fn compute(self, isa: Chosen, rows: usize, panels: usize) {
         macro_rules! sizes {
             ($($r:literal)*) => {
-                match (rows, panels) {
-                    $(($r, 1) => isa.run(Fixed::<$r, 1>(self)),
-                      ($r, 2) => isa.run(Fixed::<$r, 2>(self)),)*
+                match (rows, panels, self.bytes) {
+                    $(($r, 1, false) => isa.run(Fixed::<$r, 1, false>(self)),
+                      ($r, 2, false) => isa.run(Fixed::<$r, 2, false>(self)),
+                      ($r, 1, true) => isa.run(Fixed::<$r, 1, true>(self)),
+                      ($r, 2, true) => isa.run(Fixed::<$r, 2, true>(self)),)*
                     _ => unreachable!("no tile of {rows} rows and {panels} panels"),
                 }
             };
@@ -125,7 +180,9 @@ impl GroupTile {
     }
 }
 
-impl<const ROWS: usize, const PANELS: usize> Kernel for Fixed<ROWS, PANELS> {
+impl<const ROWS: usize, const PANELS: usize, const BYTES: bool> Kernel
+    for Fixed<ROWS, PANELS, BYTES>
+{
     type Out = ();
 
     #[inline(always)]
@@ -142,8 +199,14 @@ impl<const ROWS: usize, const PANELS: usize> Kernel for Fixed<ROWS, PANELS> {
             let mut sums = [[s.splat_pair(0); PANELS]; ROWS];
             // SAFETY: `GroupTile::compute` obliges its caller to pass pointers that reach all of these.
             unsafe {
-                for p in group * tile.pairs..(group + 1) * tile.pairs {
-                    step(s, &tile, p, &mut sums);
+                if BYTES {
+                    let offsets = tile.a_offsets.add(group * tile.a_step).cast::<i32>();
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        *sums = [s.splat_pair(*offsets.add(r)); PANELS];
+                    }
+                }
+                for p in group * tile.words..(group + 1) * tile.words {
+                    step::<S, ROWS, PANELS, BYTES>(s, &tile, p, &mut sums);
                 }
                 scale(s, &tile, group, &sums);
             }
@@ -151,12 +214,12 @@ impl<const ROWS: usize, const PANELS: usize> Kernel for Fixed<ROWS, PANELS> {
     }
 }
 
-/// Adds the products of one pair of inputs.
+/// Adds the products of one word of inputs.
 ///
 /// # Safety
-/// The tile's pointers must reach what its fields say, and `p` is one of its pairs.
+/// The tile's pointers must reach what its fields say, and `p` is one of its words.
 #[inline(always)]
-unsafe fn step<S: Simd, const ROWS: usize, const PANELS: usize>(
+unsafe fn step<S: Simd, const ROWS: usize, const PANELS: usize, const BYTES: bool>(
     s: S,
     tile: &GroupTile,
     p: usize,
@@ -172,7 +235,11 @@ unsafe fn step<S: Simd, const ROWS: usize, const PANELS: usize>(
         for (r, sums) in sums.iter_mut().enumerate() {
             let x = s.splat_pair(*a.add(r));
             for (sum, column) in sums.iter_mut().zip(columns) {
-                *sum = s.dot_pairs(*sum, x, column);
+                *sum = if BYTES {
+                    s.dot_bytes(*sum, column, x)
+                } else {
+                    s.dot_pairs(*sum, x, column)
+                };
             }
         }
     }

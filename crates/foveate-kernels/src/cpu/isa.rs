@@ -10,16 +10,25 @@ pub enum Isa {
     Portable,
     /// x86-64 with AVX2 and FMA.
     Avx2,
+    /// The same with AVX-VNNI, which multiplies and adds pairs of 16-bit or fours of 8-bit integers at
+    /// once; the same bits.
+    AvxVnni,
     /// x86-64 with AVX-512F and BW; the same bits as [`Isa::Avx2`].
     Avx512,
-    /// The same with VNNI, which multiplies and adds pairs of 16-bit integers at once.
+    /// The same with VNNI.
     Avx512Vnni,
 }
 
 impl Isa {
     /// The instruction sets of this machine, best last.
     pub fn available() -> Vec<Self> {
-        let all = [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Vnni];
+        let all = [
+            Self::Portable,
+            Self::Avx2,
+            Self::AvxVnni,
+            Self::Avx512,
+            Self::Avx512Vnni,
+        ];
         all.into_iter().filter(|isa| isa.detected()).collect()
     }
 
@@ -29,6 +38,8 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => Self::Avx2.detected() && is_x86_feature_detected!("avxvnni"),
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
                 Self::Avx2.detected()
                     && is_x86_feature_detected!("avx512f")
@@ -37,7 +48,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni => Self::Avx512.detected() && is_x86_feature_detected!("avx512vnni"),
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx2 | Self::Avx512 | Self::Avx512Vnni => false,
+            Self::Avx2 | Self::AvxVnni | Self::Avx512 | Self::Avx512Vnni => false,
         }
     }
 }
@@ -75,6 +86,9 @@ impl Chosen {
             Isa::Avx2 => unsafe { super::avx2::run(kernel) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a `Chosen` exists only where the features were detected.
+            Isa::AvxVnni => unsafe { super::avx2::run_vnni(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Chosen` exists only where the features were detected.
             Isa::Avx512 => unsafe { super::avx512::run(kernel) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a `Chosen` exists only where the features were detected.
@@ -88,11 +102,17 @@ impl Chosen {
         self.run(Largest)
     }
 
+    /// Inputs of one lane in a product of 8-bit numbers.
+    pub(super) fn bytes(self) -> usize {
+        self.run(Bytes)
+    }
+
     /// For reports: `avx2+fma 6x16`.
     pub(super) fn tile_name(self) -> String {
         let name = match self.0 {
             Isa::Portable => "portable",
             Isa::Avx2 => "avx2+fma",
+            Isa::AvxVnni => "avxvnni+fma",
             Isa::Avx512 => "avx512bw",
             Isa::Avx512Vnni => "avx512vnni",
         };
@@ -109,6 +129,17 @@ impl Kernel for Largest {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> (usize, usize) {
         (S::ROWS, S::PANELS)
+    }
+}
+
+struct Bytes;
+
+impl Kernel for Bytes {
+    type Out = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        S::BYTES
     }
 }
 
@@ -131,6 +162,10 @@ pub(super) trait Simd: Copy {
     const ROWS: usize;
     /// Largest micro-kernel tile: panels of sixteen columns.
     const PANELS: usize;
+    /// 8-bit inputs of one lane of [`Simd::dot_bytes`]: as pairs of 16-bit integers, or four.
+    const BYTES: usize = 2;
+    /// What [`Simd::store_bytes`] adds to weights.
+    const BIAS: i32 = 0;
     /// Sixteen floats in registers.
     type V: Copy;
     /// Sixteen 32-bit integers in registers, or as many pairs of 16-bit ones.
@@ -171,11 +206,27 @@ pub(super) trait Simd: Copy {
     fn store_pairs(self, x: Self::I, to: &mut [f32; LANES]);
     /// Thirty-two bytes with signs as sixteen pairs.
     fn widen_pairs(self, from: &[u8; 2 * LANES]) -> Self::I;
-    /// Two lines of sixteen bytes of two 4-bit codes each, looked up in `levels`: pairs of the low one's
-    /// level and the high one's.
-    fn look_up(self, codes: &[[u8; LANES]; 2], levels: &[i8; 16]) -> [Self::I; 2];
-    /// Products of 16-bit integers, cut to 16 bits.
-    fn mul_pairs(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Two 4-bit codes in every byte, looked up in `levels`: four levels a lane of the low ones, and of
+    /// the high ones.
+    fn look_up(self, codes: &[u8; 4 * LANES], levels: &[i8; 16]) -> [Self::I; 2];
+    /// The even and the odd ones of four bytes with signs as pairs, each times 256.
+    fn split(self, x: Self::I) -> [Self::I; 2];
+    /// Sixteen bytes with signs as pairs of equals, each times 8.
+    fn factors(self, from: &[u8; LANES]) -> Self::I;
+    /// Products of 16-bit integers divided by 2¹⁵, to the nearest.
+    fn mul_rounded(self, a: Self::I, b: Self::I) -> Self::I;
+    /// 8-bit weights, the even and the odd inputs of four, in pairs, as [`Simd::dot_bytes`] wants them.
+    #[inline(always)]
+    fn store_bytes(self, even: Self::I, odd: Self::I, to: &mut [Line]) {
+        for (x, line) in [even, odd].into_iter().zip(to) {
+            self.store_pairs(x, line);
+        }
+    }
+    /// `sum` and the products of stored 8-bit weights with the same inputs. Exact.
+    #[inline(always)]
+    fn dot_bytes(self, sum: Self::I, weights: Self::I, inputs: Self::I) -> Self::I {
+        self.dot_pairs(sum, weights, inputs)
+    }
     /// `sum + a₀ · b₀ + a₁ · b₁` of the pairs of every lane. Exact: sums must fit 32 bits.
     fn dot_pairs(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I;
     /// Sixteen integers as the nearest floats.

@@ -42,12 +42,26 @@ impl Ahead {
         lines: 0,
     };
 
+    /// Some cache lines of one panel.
+    pub(super) fn new(start: *const u8, lines: usize) -> Self {
+        Self {
+            start,
+            panel: 0,
+            lines,
+        }
+    }
+
     /// The `i`th of `count` equal parts.
     pub(super) fn part(&self, i: usize, count: usize) -> Self {
         let share = self.lines.div_ceil(count);
+        self.skip(i * share, share)
+    }
+
+    /// Some cache lines of each panel.
+    pub(super) fn skip(&self, line: usize, lines: usize) -> Self {
         Self {
-            start: self.start.wrapping_add(i * share * 64),
-            lines: share,
+            start: self.start.wrapping_add(line * 64),
+            lines,
             ..*self
         }
     }

@@ -15,6 +15,7 @@ mod exp;
 mod finish;
 mod gemm;
 mod groups;
+mod inputs;
 mod integer;
 mod isa;
 mod lines;
@@ -27,6 +28,7 @@ mod rank;
 mod report;
 mod rows;
 mod share;
+mod slices;
 mod softmax;
 mod stream;
 mod team;
@@ -59,7 +61,7 @@ use share::Share;
 use workshop::Workshop;
 
 /// Vector kernels on all cores. Weights of a bfloat16 checkpoint stay bfloat16; activations and
-/// arithmetic are f32, except that a quantised weight is multiplied in 16-bit integers.
+/// arithmetic are f32, except that a quantised weight is multiplied in integers.
 #[derive(Debug)]
 pub struct Cpu {
     shop: Workshop,
@@ -134,7 +136,7 @@ impl Backend for Cpu {
             (
                 "linear q8, q4",
                 format!(
-                    "{tile}, exact 16-bit dot products in groups of 32, 128; {threads} threads"
+                    "{tile}, exact dot products of 16 and 8 bits in groups of 32 and 128, {threads} threads"
                 ),
             ),
             (

@@ -113,16 +113,38 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn look_up(self, codes: &[[u8; LANES]; 2], levels: &[i8; 16]) -> [Self::I; 2] {
-        let level = |code: u8| i16::from(levels[usize::from(code)]);
-        codes.map(|line| line.map(|code| pair(level(code & 15), level(code >> 4))))
+    fn look_up(self, codes: &[u8; 4 * LANES], levels: &[i8; 16]) -> [Self::I; 2] {
+        let four = |i: usize, shift: u32| {
+            let level = |j: usize| levels[usize::from(codes[4 * i + j] >> shift & 15)] as u8;
+            i32::from_le_bytes(from_fn(level))
+        };
+        [0, 4].map(|shift| from_fn(|i| four(i, shift)))
     }
 
     #[inline(always)]
-    fn mul_pairs(self, a: Self::I, b: Self::I) -> Self::I {
+    fn split(self, x: Self::I) -> [Self::I; 2] {
+        let bytes = x.map(i32::to_le_bytes);
+        let times_256 = |byte: u8| i16::from_le_bytes([0, byte]);
+        let pairs = |first: usize| {
+            bytes.map(|four| pair(times_256(four[first]), times_256(four[first + 2])))
+        };
+        [pairs(0), pairs(1)]
+    }
+
+    #[inline(always)]
+    fn factors(self, from: &[u8; LANES]) -> Self::I {
+        from.map(|x| {
+            let factor = 8 * i16::from(x as i8);
+            pair(factor, factor)
+        })
+    }
+
+    #[inline(always)]
+    fn mul_rounded(self, a: Self::I, b: Self::I) -> Self::I {
+        let product = |a: i16, b: i16| ((i32::from(a) * i32::from(b) + (1 << 14)) >> 15) as i16;
         from_fn(|i| {
             let (a, b) = (parts(a[i]), parts(b[i]));
-            pair(a.0.wrapping_mul(b.0), a.1.wrapping_mul(b.1))
+            pair(product(a.0, b.0), product(a.1, b.1))
         })
     }
 

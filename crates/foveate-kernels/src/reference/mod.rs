@@ -12,6 +12,7 @@ use crate::backend::{
 };
 use crate::error::{Error, Result, same};
 use crate::quant::{Format, encode_row};
+use crate::rounding::round_row;
 use crate::tensor::{Dtype, TensorView};
 pub use math::erf;
 pub(crate) use math::{Plain, frequency, least_alike};
@@ -59,11 +60,22 @@ pub struct Matrix {
     inputs: usize,
     data: Vec<f32>,
     bias: Vec<f32>,
+    /// Inputs are rounded as beside q4.
+    rounds: bool,
 }
 
 impl Matrix {
     fn row(&self, r: usize) -> &[f32] {
         &self.data[r * self.inputs..(r + 1) * self.inputs]
+    }
+
+    /// An input row as it is multiplied.
+    fn input(&self, x: &[f32]) -> Vec<f32> {
+        let mut x = x.to_vec();
+        if self.rounds {
+            round_row(&mut x);
+        }
+        x
     }
 
     fn dot(&self, r: usize, x: &[f32]) -> f32 {
@@ -133,6 +145,7 @@ impl Backend for Reference {
             inputs,
             data,
             bias,
+            rounds: dtype == Dtype::Q4,
         })
     }
 
@@ -290,11 +303,12 @@ impl Backend for Reference {
             Into::Add => same("rows of a residual add", x.rows, out.rows)?,
         }
         for r in 0..x.rows {
+            let x = w.input(x.row(r));
             for n in 0..outputs {
-                let value = w.dot(n, x.row(r));
+                let value = w.dot(n, &x);
                 let value = match act {
                     Act::None => value,
-                    Act::SwiGlu => value / (1.0 + (-value).exp()) * w.dot(outputs + n, x.row(r)),
+                    Act::SwiGlu => value / (1.0 + (-value).exp()) * w.dot(outputs + n, &x),
                     Act::GeluTanh => gelu_tanh(value),
                     Act::GeluErf => gelu_erf(value),
                 };
@@ -395,13 +409,14 @@ impl Backend for Reference {
         same("picks", x.rows, rank.picks.len())?;
         rank.check(head.outputs)?;
         for (r, pick) in rank.picks.iter().enumerate() {
+            let x = head.input(x.row(r));
             let logits: Vec<f64> = (0..head.outputs)
                 .map(|n| {
                     let forbidden = rank.forbidden.contains(&(n as u32));
                     if forbidden {
                         f64::NEG_INFINITY
                     } else {
-                        f64::from(head.dot(n, x.row(r)))
+                        f64::from(head.dot(n, &x))
                     }
                 })
                 .collect();
