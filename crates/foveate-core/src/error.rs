@@ -17,6 +17,14 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A file or folder could not be created or written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// A file was read but does not hold what it must.
     #[error("{}: {reason}", path.display())]
     Malformed {
@@ -74,6 +82,13 @@ pub enum Error {
 impl Error {
     pub(crate) fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
         Self::Io {
+            path: path.as_ref().to_path_buf(),
+            source,
+        }
+    }
+
+    pub(crate) fn write(path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Self::Write {
             path: path.as_ref().to_path_buf(),
             source,
         }

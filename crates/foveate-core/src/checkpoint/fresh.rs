@@ -24,9 +24,9 @@ pub(crate) fn write_fresh(out: &Path, write: impl FnOnce(&Path) -> Result<()>) -
         );
         return Err(Error::request("output", reason));
     }
-    fs::create_dir(&partial).map_err(|error| Error::io(&partial, error))?;
+    fs::create_dir(&partial).map_err(|error| Error::write(&partial, error))?;
     let written = write(&partial)
-        .and_then(|()| fs::rename(&partial, out).map_err(|error| Error::io(out, error)));
+        .and_then(|()| fs::rename(&partial, out).map_err(|error| Error::write(out, error)));
     if written.is_err() {
         // The first error is the one to report.
         let _ = fs::remove_dir_all(&partial);

@@ -108,12 +108,12 @@ impl Checkpoint {
         for (name, bytes) in self.source.companions()? {
             let path = folder.join(name);
             if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
+                fs::create_dir_all(parent).map_err(|error| Error::write(parent, error))?;
             }
-            fs::write(&path, bytes).map_err(|error| Error::io(path, error))?;
+            fs::write(&path, bytes).map_err(|error| Error::write(path, error))?;
         }
         let unfinished = folder.join(format!("{WEIGHTS}.partial"));
-        let failed = |error| Error::io(&unfinished, error);
+        let failed = |error| Error::write(&unfinished, error);
         let mut file = BufWriter::new(File::create(&unfinished).map_err(failed)?);
         file.write_all(&self.header(plan, origin)?)
             .map_err(failed)?;
@@ -144,7 +144,7 @@ impl Checkpoint {
             .map_err(|error| failed(error.into_error()))?;
         file.sync_all().map_err(failed)?;
         let finished: PathBuf = folder.join(WEIGHTS);
-        fs::rename(&unfinished, &finished).map_err(|error| Error::io(finished, error))
+        fs::rename(&unfinished, &finished).map_err(|error| Error::write(finished, error))
     }
 
     /// The length of the header and the header.
@@ -183,8 +183,8 @@ fn copy_tower(tower: &Path, folder: &Path) -> Result<()> {
     let to = folder.join(name);
     for file in ["config.json", "preprocessor_config.json"] {
         if let Some(bytes) = read_small(&tower.join(file))? {
-            fs::create_dir_all(&to).map_err(|error| Error::io(&to, error))?;
-            fs::write(to.join(file), bytes).map_err(|error| Error::io(&to, error))?;
+            fs::create_dir_all(&to).map_err(|error| Error::write(&to, error))?;
+            fs::write(to.join(file), bytes).map_err(|error| Error::write(&to, error))?;
         }
     }
     Ok(())

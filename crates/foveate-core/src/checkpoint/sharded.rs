@@ -61,7 +61,7 @@ pub(crate) fn write_shards(
     for (index, tensors) in shards.iter().enumerate() {
         let name = format!("model-{:05}-of-{:05}.safetensors", index + 1, shards.len());
         let path = folder.join(&name);
-        let failed = |error| Error::io(&path, error);
+        let failed = |error| Error::write(&path, error);
         let mut file = File::create(&path).map_err(failed)?;
         file.write_all(&header(tensors)).map_err(failed)?;
         for tensor in *tensors {
@@ -81,7 +81,7 @@ pub(crate) fn write_shards(
     // Last, because without it the folder is no model.
     let index = json!({"metadata": {"total_size": total}, "weight_map": places});
     let path = folder.join("model.safetensors.index.json");
-    std::fs::write(&path, index.to_string()).map_err(|error| Error::io(path, error))
+    std::fs::write(&path, index.to_string()).map_err(|error| Error::write(path, error))
 }
 
 /// Cuts a list of tensors where the next one would not fit.

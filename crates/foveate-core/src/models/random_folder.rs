@@ -71,10 +71,10 @@ pub fn write_random(
     write_fresh(out, |folder| {
         let write = |name: &str, value: &Value| {
             let path = folder.join(name);
-            fs::write(&path, value.to_string()).map_err(|error| Error::io(path, error))
+            fs::write(&path, value.to_string()).map_err(|error| Error::write(path, error))
         };
         let tower = folder.join(TOWER);
-        fs::create_dir(&tower).map_err(|error| Error::io(tower, error))?;
+        fs::create_dir(&tower).map_err(|error| Error::write(tower, error))?;
         write(&format!("{TOWER}/config.json"), &tower_config(&vision))?;
         write("config.json", &config(shape, &vision))?;
         write("tokenizer.json", &tokenizer(words))?;
