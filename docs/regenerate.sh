@@ -11,11 +11,11 @@ keeps=keep=0.75,0.5,0.25,0.1
 foveate eval --suite nano-test --sweep prune=redvtp,llada-fastv,fastv,random,uniform $keeps \
     --markdown docs/accuracy.md --chart docs/accuracy.svg
 # Every scorer at the same moments, compact against original positions.
-foveate eval --suite nano-test --limit 125 \
+foveate eval --suite nano-test \
     --sweep prune=redvtp,llada-fastv,random,uniform prune-at=decoder,step=1 positions=compact,original $keeps \
     --markdown docs/accuracy-equal-moments.md
 # LLaDA-FastV at every layer, early to late.
-foveate eval --suite nano-test --limit 125 --prune llada-fastv \
+foveate eval --suite nano-test --prune llada-fastv \
     --sweep prune-layer=1,2,3 prune-queries=response,all keep=0.5,0.25,0.1 \
     --markdown docs/accuracy-layers.md --chart docs/accuracy-layers.svg
 # What answers look at.

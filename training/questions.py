@@ -109,6 +109,17 @@ def ask_caption(rng: random.Random, scene: Scene) -> QuestionAnswer:
     return wording, "; ".join(f"{CELLS[cell]} {thing.name}" for cell, thing in scene.items())
 
 
+def ask_where_color(rng: random.Random, scene: Scene) -> QuestionAnswer | None:
+    """The cell of the only shape of its colour. Training alone asks this: it teaches to look a colour up."""
+    shapes = [(cell, thing) for cell, thing in scene.items() if thing.is_shape]
+    unique = only_ones([thing.color for _, thing in shapes])
+    if not unique:
+        return None
+    cell, thing = shapes[rng.choice(unique)]
+    wording = rng.choice(["Where is the {} shape?", "Where do you see the {} shape?"])
+    return wording.format(thing.color), CELLS[cell]
+
+
 FAMILIES = {
     "color": ask_color,
     "shape": ask_shape,
@@ -119,6 +130,9 @@ FAMILIES = {
     "exists": ask_exists,
     "caption": ask_caption,
 }
+
+# The share of the questions about shapes that become `ask_where_color` in training.
+WHERE_COLOR = 0.4
 
 # How often training asks each family: the harder ones more often.
 TRAINING_WEIGHTS = {
@@ -132,7 +146,8 @@ def draw_questions(rng: random.Random, scene: Scene, count: int) -> list[tuple[s
     drawn = []
     while len(drawn) < count:
         family = rng.choices(names, weights)[0]
-        question_answer = FAMILIES[family](rng, scene)
+        ask = ask_where_color if family == "shape" and rng.random() < WHERE_COLOR else FAMILIES[family]
+        question_answer = ask(rng, scene)
         if question_answer:
             drawn.append((family, *question_answer))
     return drawn

@@ -9,8 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from questions import COUNT_WORDS, FAMILIES, absent_name, caption_f1  # noqa: E402
-from scenes import CELLS, Scene, Thing, draw_scenes, patch_labels, random_scene  # noqa: E402
+from questions import COUNT_WORDS, FAMILIES, absent_name, ask_where_color, caption_f1  # noqa: E402
+from scenes import CELLS, Scene, Thing, draw_scenes, patch_labels, random_scene, scene_of_shapes  # noqa: E402
 from text import Text  # noqa: E402
 
 SCENE: Scene = {
@@ -53,6 +53,23 @@ def test_answer(family, question, answer):
 def test_ambiguous_shapes_are_not_asked_about():
     twins = {0: Thing("red star", color="red", shape="star"), 1: Thing("blue star", color="blue", shape="star")}
     assert FAMILIES["color"](random.Random(0), twins) is None
+
+
+def test_the_cell_of_a_colour_is_asked_where_one_shape_has_it():
+    assert ask_where_color(random.Random(0), SCENE) in {
+        ("Where is the red shape?", "top left"),
+        ("Where do you see the red shape?", "top left"),
+    }
+    twins = {0: Thing("red star", color="red", shape="star"), 1: Thing("red circle", color="red", shape="circle")}
+    assert ask_where_color(random.Random(0), twins) is None
+
+
+def test_scenes_of_shapes_hold_two_to_four_different_shapes():
+    rng = random.Random(2)
+    for scene in (scene_of_shapes(rng) for _ in range(300)):
+        names = [thing.name for thing in scene.values()]
+        assert 2 <= len(names) <= 4 and len(set(names)) == len(names)
+        assert all(thing.is_shape for thing in scene.values())
 
 
 def test_random_scenes():

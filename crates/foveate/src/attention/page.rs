@@ -271,6 +271,12 @@ impl Page<'_> {
         );
         let steps = (2..).zip(&self.gathered.steps);
         let seen: Vec<(usize, &Likeness)> = steps.filter(|(_, it)| it.images() > 0).collect();
+        // Few answers last long; the statement ends where a tenth of them is left.
+        let most = seen.first().map_or(0, |(_, it)| it.images());
+        let seen: Vec<_> = seen
+            .into_iter()
+            .take_while(|(_, it)| it.images() * 10 >= most)
+            .collect();
         if let (Some((first, early)), Some((last, late))) = (seen.first(), seen.last()) {
             let value = |likeness: &Likeness| likeness.spearman.value().unwrap_or_default();
             let _ = writeln!(
