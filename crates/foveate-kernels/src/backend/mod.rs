@@ -12,7 +12,7 @@ pub use row_map::RowMap;
 
 use crate::error::Result;
 use crate::quant::Format;
-use crate::tensor::TensorView;
+use crate::tensor::{Dtype, TensorView};
 
 /// One device's arithmetic. Rows of activations are f32; weights are whatever [`Backend::weight`] made.
 ///
@@ -42,6 +42,11 @@ pub trait Backend: Send + 'static {
     ) -> Result<Self::Weight>;
     /// A buffer of `rows` rows of `width` zeros.
     fn buf(&self, rows: usize, width: usize) -> Result<Self::Buf>;
+    /// A buffer of `rows` rows of zeros that keeps them as `dtype`, [`Dtype::F32`] or [`Dtype::Bf16`] (rounded
+    /// to the nearest, ties to even). A bf16 buffer gets its rows from [`Backend::combine`] and
+    /// [`Backend::scatter`], and gives them to these two, [`Backend::least_alike`] and, as keys and values,
+    /// [`Backend::attend`]; every other operation refuses it.
+    fn kept(&self, rows: usize, width: usize, dtype: Dtype) -> Result<Self::Buf>;
     /// Changes the rows in use; grows the memory only when they never fitted before.
     fn resize(&self, buf: &mut Self::Buf, rows: usize) -> Result<()>;
     /// Empties a buffer and gives its rows another width; the memory stays.

@@ -102,6 +102,8 @@ fn check(q: &Rows, kv: &[&Rows], heads: &Heads, schedule: &Schedule, out: &Rows)
         ));
     }
     same("width of queries", heads.count * heads.dim, q.width)?;
+    q.must_be_floats("queries")?;
+    out.must_be_floats("attention output")?;
     for kv in kv {
         same(
             "width of keys and values",
@@ -141,7 +143,7 @@ fn prepare(desk: &mut Desk, isa: Chosen, heads: &Heads, schedule: &Schedule) -> 
     let keys = schedule.longest + 2 * isa.tile().0;
     desk.scores.lines(keys * panels)?;
     desk.sums.lines(rows * heads.dim.div_ceil(LANES))?;
-    desk.wide.floats(LANES * (heads.dim + LANES))?;
+    desk.wide.floats(2 * LANES * (heads.dim + LANES))?;
     desk.queries.lines(panels * heads.dim).map(|_| ())
 }
 

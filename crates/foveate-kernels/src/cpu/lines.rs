@@ -1,5 +1,6 @@
 //! Memory in lines of sixteen floats: the width of every kernel and the size of a cache line.
 
+use std::alloc::{Layout, alloc_zeroed};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -90,6 +91,34 @@ pub(super) fn reserve<T>(memory: &mut Vec<T>, more: usize, what: &'static str) -
     Ok(())
 }
 
+/// Numbers whose zero is all zero bits.
+pub(super) trait Zero: Copy + Default {}
+impl Zero for f32 {}
+impl Zero for u16 {}
+
+/// `count` zeros in memory that nobody has touched yet: its pages come when they are written, on the
+/// thread that writes them.
+pub(super) fn zeros<T: Zero>(count: usize, what: &'static str) -> Result<Vec<T>> {
+    let memory = || Error::Memory {
+        what,
+        bytes: count.saturating_mul(size_of::<T>()),
+    };
+    let layout = Layout::array::<T>(count).map_err(|_| memory())?;
+    if layout.size() == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the size is not zero.
+    let start = unsafe { alloc_zeroed(layout) };
+    if start.is_null() {
+        return Err(memory());
+    }
+    #[cfg(target_os = "linux")]
+    want_large_pages(start, layout.size());
+    let numbers = std::ptr::slice_from_raw_parts_mut(start.cast(), count);
+    // SAFETY: allocated with the layout of `count` elements, which are all zero bits and so valid.
+    Ok(unsafe { Box::from_raw(numbers) }.into_vec())
+}
+
 /// Asks for large pages, which save most of the address translation when weights stream by.
 #[cfg(target_os = "linux")]
 fn want_large_pages(start: *const u8, bytes: usize) {
@@ -105,17 +134,17 @@ fn want_large_pages(start: *const u8, bytes: usize) {
     }
 }
 
-/// Starts to bring `floats` into the cache.
+/// Starts to bring `numbers` into the cache.
 #[inline(always)]
-pub(super) fn prefetch(floats: &[f32]) {
+pub(super) fn prefetch<T>(numbers: &[T]) {
     #[cfg(target_arch = "x86_64")]
-    for line in floats.chunks(LANES) {
+    for line in numbers.chunks(64 / size_of::<T>()) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a hint that reads nothing, and part of every x86-64.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = floats;
+    let _ = numbers;
 }
 
 /// Bytes that are counted in a total for as long as this lives.

@@ -18,6 +18,7 @@ mod groups;
 mod inputs;
 mod integer;
 mod isa;
+mod keep;
 mod lines;
 mod micro;
 mod pack;
@@ -51,8 +52,7 @@ use crate::backend::{
 };
 use crate::error::{Error, Result, same};
 use crate::quant::Format;
-use crate::reference::least_alike;
-use crate::tensor::TensorView;
+use crate::tensor::{Dtype, TensorView};
 use finish::Finish;
 use gemm::Product;
 use isa::Chosen;
@@ -167,6 +167,10 @@ impl Backend for Cpu {
         Rows::new(rows, width, &self.buffers)
     }
 
+    fn kept(&self, rows: usize, width: usize, dtype: Dtype) -> Result<Rows> {
+        Rows::kept(rows, width, dtype, &self.buffers)
+    }
+
     fn resize(&self, buf: &mut Rows, rows: usize) -> Result<()> {
         buf.resize(rows)
     }
@@ -188,6 +192,7 @@ impl Backend for Cpu {
     }
 
     fn read(&mut self, x: &Rows, rows: Range<usize>, out: &mut Vec<f32>) -> Result<()> {
+        x.must_be_floats("rows read")?;
         if rows.start > rows.end || rows.end > x.rows {
             return Err(Error::shape(
                 "rows read",
@@ -215,7 +220,7 @@ impl Backend for Cpu {
         into: Into,
         out: &mut Rows,
     ) -> Result<()> {
-        rows::scatter(x, from, to, into, out)
+        keep::scatter(&self.shop.team, x, from, to, into, out)
     }
 
     fn least_alike(
@@ -227,7 +232,7 @@ impl Backend for Cpu {
         columns: Range<usize>,
         count: usize,
     ) -> Result<Vec<u32>> {
-        least_alike(x.plain(), rows, kept.plain(), to, columns, count)
+        keep::least_alike_kept(x, rows, kept, to, columns, count)
     }
 
     fn norm(
@@ -242,6 +247,8 @@ impl Backend for Cpu {
 
     fn linear(&mut self, x: &Rows, w: &Packed, act: Act, into: Into, out: &mut Rows) -> Result<()> {
         same("inputs of a linear", w.inputs, x.width)?;
+        x.must_be_floats("inputs of a linear")?;
+        out.must_be_floats("outputs of a linear")?;
         same(
             "gated weight and SwiGLU go together",
             usize::from(w.layout == Layout::Gated),

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::isa::{Chosen, Kernel, Simd};
-use super::lines::{LANES, Line, Scratch, floats_mut, prefetch};
+use super::lines::{LANES, Line, Scratch, floats_mut};
+use super::panels::widen;
 use super::plan::{Schedule, Turns};
 use super::rows::Rows;
 use super::share::Share;
@@ -48,9 +49,9 @@ impl<'a> Sources<'a> {
         (buffer, row - first)
     }
 
-    fn row(&self, row: usize) -> &'a [f32] {
+    fn prefetch(&self, row: usize, columns: Range<usize>) {
         let (buffer, row) = self.find(row);
-        buffer.row(row)
+        buffer.prefetch(row, columns);
     }
 }
 
@@ -101,7 +102,7 @@ impl<'a> Operands<'a> {
         self.kv.rows.div_ceil(TASK_TILES * self.tile_rows)
     }
 
-    /// Packs some rows of all heads; `room` is for rotated rows.
+    /// Packs some rows of all heads; `room` is for rotated rows, and for widened ones.
     pub(super) fn pack(&self, task: usize, room: &mut Scratch) {
         let step = TASK_TILES * self.tile_rows;
         let first = task * step;
@@ -110,8 +111,8 @@ impl<'a> Operands<'a> {
             return;
         }
         let room = room
-            .floats(LANES * (self.heads.dim + LANES))
-            .expect("the desk was prepared for sixteen rows");
+            .floats(2 * LANES * (self.heads.dim + LANES))
+            .expect("the desk was prepared for sixteen rows twice");
         for tile in rows.clone().step_by(self.tile_rows) {
             self.pack_keys(tile..(tile + self.tile_rows).min(rows.end), room);
         }
@@ -120,7 +121,7 @@ impl<'a> Operands<'a> {
         for row in rows {
             let ahead = row + VALUES_AHEAD;
             if ahead < self.kv.rows && self.schedule.reads(&(ahead..ahead + 1)) {
-                prefetch(&self.kv.row(ahead)[columns.clone()]);
+                self.kv.prefetch(ahead, columns.clone());
             }
             self.pack_values(row);
         }
@@ -128,19 +129,31 @@ impl<'a> Operands<'a> {
 
     fn pack_keys(&self, tile: Range<usize>, room: &mut [f32]) {
         let width = self.heads.dim;
+        let (room, wide) = room.split_at_mut(LANES * (width + LANES));
         for head in self.kv_heads.clone() {
             // Heads of one row are far from those of the next, where hardware does not look ahead.
             for row in tile.end..(tile.end + tile.len()).min(self.kv.rows) {
-                prefetch(&self.kv.row(row)[head * width..(head + 1) * width]);
+                self.kv.prefetch(row, head * width..(head + 1) * width);
             }
             let mut row = tile.start;
             while row < tile.end {
                 let (buffer, from) = self.kv.find(row);
                 let rows = (buffer.rows - from).min(tile.end - row);
                 let turns = self.schedule.turns.as_ref();
+                let columns = head * width..(head + 1) * width;
+                let (x, stride) = if buffer.half_row(from).is_some() {
+                    for (r, wide) in wide.chunks_exact_mut(width).take(rows).enumerate() {
+                        let halves = buffer.half_row(from + r).unwrap_or_default();
+                        widen_all(&halves[columns.clone()], wide);
+                    }
+                    (&*wide, width)
+                } else {
+                    let at = from * buffer.width + columns.start;
+                    (&buffer.data[at..], buffer.width)
+                };
                 self.isa.run(Turn {
-                    x: &buffer.data[from * buffer.width + head * width..],
-                    stride: buffer.width,
+                    x,
+                    stride,
                     rows,
                     width,
                     by: turns.map(|turns| turns.keys(row..row + rows)),
@@ -159,18 +172,22 @@ impl<'a> Operands<'a> {
     fn pack_values(&self, row: usize) {
         let width = self.heads.dim;
         let panels = width.div_ceil(LANES);
-        let values = &self.kv.row(row)[self.heads.kv_count * width..];
-        let heads = values.chunks_exact(width).skip(self.kv_heads.start);
-        for (head, values) in heads.take(self.kv_heads.len()).enumerate() {
-            for (panel, values) in values.chunks(LANES).enumerate() {
+        let (buffer, from) = self.kv.find(row);
+        let first = (self.heads.kv_count + self.kv_heads.start) * width;
+        for head in 0..self.kv_heads.len() {
+            for panel in 0..panels {
+                let start = panel * LANES;
+                let count = LANES.min(width - start);
+                let columns = first + head * width + start..first + head * width + start + count;
                 let at = (head * panels + panel) * self.kv.rows + row;
                 // SAFETY: every row of every head is packed by one task.
                 let line = unsafe { &mut self.values.part(at..at + 1)[0] };
-                if let Ok(values) = <&[f32; LANES]>::try_from(values) {
-                    line.0 = *values;
-                } else {
+                if count < LANES {
                     line.fill(0.0);
-                    line[..values.len()].copy_from_slice(values);
+                }
+                match buffer.half_row(from) {
+                    Some(halves) => widen_all(&halves[columns], &mut line[..count]),
+                    None => line[..count].copy_from_slice(&buffer.row(from)[columns]),
                 }
             }
         }
@@ -190,6 +207,13 @@ impl<'a> Operands<'a> {
                 &self.values.all()[head * values..(head + 1) * values],
             )
         }
+    }
+}
+
+#[inline(always)]
+fn widen_all(halves: &[u16], out: &mut [f32]) {
+    for (slot, half) in out.iter_mut().zip(halves) {
+        *slot = widen(*half);
     }
 }
 

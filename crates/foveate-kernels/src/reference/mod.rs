@@ -32,9 +32,19 @@ pub struct Rows {
     rows: usize,
     width: usize,
     data: Vec<f32>,
+    /// Whatever comes in is rounded to it.
+    kept: Dtype,
 }
 
 impl Rows {
+    /// What is left of a number that is kept here.
+    fn round(&self, x: f32) -> f32 {
+        match self.kept {
+            Dtype::Bf16 => half::bf16::from_f32(x).to_f32(),
+            _ => x,
+        }
+    }
+
     fn plain(&self) -> Plain<'_> {
         Plain {
             data: &self.data,
@@ -155,7 +165,22 @@ impl Backend for Reference {
             rows,
             width,
             data: vec![0.0; rows * width],
+            kept: Dtype::F32,
         })
+    }
+
+    fn kept(&self, rows: usize, width: usize, dtype: Dtype) -> Result<Rows> {
+        match dtype {
+            Dtype::F32 | Dtype::Bf16 => Ok(Rows {
+                kept: dtype,
+                ..self.buf(rows, width)?
+            }),
+            _ => Err(Error::shape(
+                "kept rows",
+                "f32 or bf16",
+                format!("{dtype:?}"),
+            )),
+        }
     }
 
     fn resize(&self, buf: &mut Rows, rows: usize) -> Result<()> {
@@ -223,6 +248,8 @@ impl Backend for Reference {
                     *o += weight * v;
                 }
             }
+            let rounded: Vec<f32> = out.row(at + i).iter().map(|x| out.round(*x)).collect();
+            out.row_mut(at + i).copy_from_slice(&rounded);
         }
         Ok(())
     }
@@ -245,12 +272,13 @@ impl Backend for Reference {
                     format!("{from} and {to}"),
                 ));
             }
-            let row = out.row_mut(to as usize);
-            for (slot, value) in row.iter_mut().zip(x.row(from as usize)) {
-                *slot = match into {
+            for (column, value) in x.row(from as usize).iter().enumerate() {
+                let slot = out.row(to as usize)[column];
+                let value = match into {
                     Into::Store => *value,
-                    Into::Add => *slot + value,
+                    Into::Add => slot + value,
                 };
+                out.row_mut(to as usize)[column] = out.round(value);
             }
         }
         Ok(())

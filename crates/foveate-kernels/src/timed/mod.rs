@@ -32,11 +32,13 @@ pub struct Buffer<Buf> {
     inner: Buf,
     rows: usize,
     width: usize,
+    /// Bytes of a number.
+    number: usize,
 }
 
 impl<Buf> Buffer<Buf> {
     fn bytes(&self) -> usize {
-        self.rows * self.width * FLOAT
+        self.rows * self.width * self.number
     }
 }
 
@@ -132,7 +134,22 @@ impl<B: Backend> Backend for Timed<B> {
 
     fn buf(&self, rows: usize, width: usize) -> Result<Self::Buf> {
         let inner = self.inner.buf(rows, width)?;
-        Ok(Buffer { inner, rows, width })
+        Ok(Buffer {
+            inner,
+            rows,
+            width,
+            number: FLOAT,
+        })
+    }
+
+    fn kept(&self, rows: usize, width: usize, dtype: Dtype) -> Result<Self::Buf> {
+        let inner = self.inner.kept(rows, width, dtype)?;
+        Ok(Buffer {
+            inner,
+            rows,
+            width,
+            number: dtype.row_bytes(1),
+        })
     }
 
     fn resize(&self, buf: &mut Self::Buf, rows: usize) -> Result<()> {
@@ -187,7 +204,7 @@ impl<B: Backend> Backend for Timed<B> {
         out: &mut Self::Buf,
         at: usize,
     ) -> Result<()> {
-        let bytes = (map.from.len() + map.rows()) * out.width * FLOAT;
+        let bytes = (map.from.len() * x.number + map.rows() * out.number) * out.width;
         self.spend(Work::Rows("combine"), 0.0, bytes, |b| {
             b.combine(&x.inner, map, &mut out.inner, at)
         })
@@ -201,7 +218,7 @@ impl<B: Backend> Backend for Timed<B> {
         into: Into,
         out: &mut Self::Buf,
     ) -> Result<()> {
-        let bytes = from.len() * x.width * FLOAT * (1 + written(into));
+        let bytes = from.len() * x.width * (x.number + written(into) * out.number);
         self.spend(Work::Rows("scatter"), 0.0, bytes, |b| {
             b.scatter(&x.inner, from, to, into, &mut out.inner)
         })
@@ -216,7 +233,7 @@ impl<B: Backend> Backend for Timed<B> {
         columns: Range<usize>,
         count: usize,
     ) -> Result<Vec<u32>> {
-        let bytes = 2 * rows.len() * columns.len() * FLOAT;
+        let bytes = rows.len() * columns.len() * (x.number + kept.number);
         self.spend(Work::Rows("least_alike"), 0.0, bytes, |b| {
             b.least_alike(&x.inner, rows, &kept.inner, to, columns, count)
         })

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use foveate_kernels::quant::encode_row;
 use foveate_kernels::{
     Act, Backend, Cpu, Dtype, Format, Guess, Heads, Into, Isa, Layout, Norm, NormKind, Plan, Rank,
-    TensorView,
+    RowMap, TensorView,
 };
 
 /// Numbers in `-1..1`, the same for the same seed.
@@ -66,6 +66,16 @@ pub(crate) fn upload<B: Backend>(b: &mut B, x: &[f32], width: usize) -> B::Buf {
     let mut buf = b.buf(x.len() / width, width).expect("a buffer");
     b.write(x, &mut buf, 0).expect("rows written");
     buf
+}
+
+/// A buffer that keeps these rows as `dtype`.
+pub(crate) fn kept<B: Backend>(b: &mut B, x: &[f32], width: usize, dtype: Dtype) -> B::Buf {
+    let rows = x.len() / width;
+    let floats = upload(b, x, width);
+    let mut kept = b.kept(rows, width, dtype).expect("a buffer");
+    b.combine(&floats, &RowMap::identity(rows), &mut kept, 0)
+        .expect("rows to keep");
+    kept
 }
 
 pub(crate) fn download<B: Backend>(b: &mut B, x: &B::Buf, rows: usize) -> Vec<f32> {
@@ -171,6 +181,8 @@ pub(crate) struct Attention {
     pub(crate) kv: Vec<f32>,
     /// Rows of `kv` in its first buffers; the last one takes the rest.
     pub(crate) cuts: Vec<usize>,
+    /// How keys and values are kept.
+    pub(crate) dtype: Dtype,
 }
 
 impl Attention {
@@ -190,6 +202,7 @@ impl Attention {
                 .collect(),
             kv: random(key_rows * 2 * heads.kv_count * heads.dim, seed + 1),
             cuts: Vec::new(),
+            dtype: Dtype::F32,
         }
     }
 
@@ -206,10 +219,10 @@ impl Attention {
         let (mut kv, mut rest) = (Vec::new(), self.kv.as_slice());
         for rows in &self.cuts {
             let (part, more) = rest.split_at(rows * kv_width);
-            kv.push(upload(b, part, kv_width));
+            kv.push(kept(b, part, kv_width, self.dtype));
             rest = more;
         }
-        kv.push(upload(b, rest, kv_width));
+        kv.push(kept(b, rest, kv_width, self.dtype));
         let kv: Vec<&B::Buf> = kv.iter().collect();
         let plan = b.plan(&self.plan).expect("a plan");
         let mut probe = b.buf(1, self.probe_len()).expect("a probe");
