@@ -22,8 +22,8 @@ mod tokenizer_parts;
 mod visual;
 
 pub use cache::{
-    AttentionMask, CACHES, Cache, CacheMethod, CacheSettings, CacheView, Caching, DelayedKv,
-    DllmCache, Elastic, FastDllm, Keep, Partial, Prefix, Reach, Work,
+    AttentionMask, CACHES, Cache, CacheDtype, CacheMethod, CacheSettings, CacheView, Caching,
+    DelayedKv, DllmCache, Elastic, FastDllm, Keep, Partial, Prefix, Reach, Work,
 };
 pub use checkpoint::{Checkpoint, EmbeddedFiles, Environment, TensorRef, is_repository, resolve};
 pub use config::{

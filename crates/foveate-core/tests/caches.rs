@@ -4,8 +4,8 @@ mod common;
 
 use common::{engine, entry, options, picture, request, run, run_together};
 use foveate_core::{
-    CACHES, CacheMethod, CacheSettings, Denoiser, Engine, METHODS, Method, Options, Progress,
-    PruneSettings, Queries, Request,
+    CACHES, CacheDtype, CacheMethod, CacheSettings, Denoiser, Engine, METHODS, Method, Options,
+    Progress, PruneSettings, Queries, Request,
 };
 use foveate_kernels::{Cpu, Reference};
 
@@ -170,8 +170,12 @@ fn unlike(engine: &Engine) -> Vec<Request> {
         if prune == Method::LladaFastv && i % 4 == 1 {
             settings.queries = Some(Queries::Response);
         }
+        let dtype = [CacheDtype::F32, CacheDtype::Bf16][i / 2 % 2];
         let options = Options {
-            cache: CacheSettings::new(method),
+            cache: CacheSettings {
+                dtype: (method != CacheMethod::None).then_some(dtype),
+                ..CacheSettings::new(method)
+            },
             prune: (i % 3 != 0).then_some(settings),
             cfg_scale: if i % 3 == 2 { 0.5 } else { 0.0 },
             ..if i % 2 == 0 { options() } else { two_blocks() }
@@ -409,51 +413,4 @@ fn a_pruner_that_reads_a_later_step_sees_every_row_of_it() {
     let all = rows(&engine, &asked);
     assert_eq!((all[0], all[1], all[2]), (all[0], 8, all[0]));
     assert!(all[4] < all[0], "the next refresh is of a shorter sequence");
-}
-
-#[test]
-fn caches_that_cannot_work_are_refused_by_name() {
-    let engine = cpu();
-    let refused = |cache: CacheSettings, prune: Option<Method>, words: &[&str]| {
-        let options = Options {
-            cache,
-            prune: prune.map(|method| PruneSettings::new(method, 0.5)),
-            ..two_blocks()
-        };
-        let error = engine
-            .start(&asked(&engine, options))
-            .unwrap_err()
-            .to_string();
-        for word in words {
-            assert!(error.contains(word), "{error:?} lacks {word:?}");
-        }
-    };
-    for (name, method) in CACHES.into_iter().skip(1) {
-        let cache = CacheSettings::new(method);
-        refused(cache, Some(Method::Fastv), &["cache", name, "llada-fastv"]);
-    }
-    let zero = CacheSettings {
-        refresh: Some(0),
-        ..CacheSettings::new(CacheMethod::FastDllm)
-    };
-    refused(zero, None, &["cache-refresh", "at least 1"]);
-    for similarity in [-0.1, 1.5, f64::NAN] {
-        let cache = CacheSettings {
-            similarity: Some(similarity),
-            ..CacheSettings::new(CacheMethod::Elastic)
-        };
-        refused(cache, None, &["cache-similarity", "from 0 to 1"]);
-    }
-    for share in [-0.1, 1.5, f64::NAN] {
-        let cache = CacheSettings {
-            share: Some(share),
-            ..CacheSettings::new(CacheMethod::DllmCache)
-        };
-        refused(cache, None, &["cache-share", "from 0 to 1"]);
-    }
-    let stray = CacheSettings {
-        refresh: Some(4),
-        ..CacheSettings::new(CacheMethod::Prefix)
-    };
-    refused(stray, None, &["cache-refresh", "prefix"]);
 }

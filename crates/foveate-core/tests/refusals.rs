@@ -3,7 +3,10 @@
 mod common;
 
 use common::{engine, options, picture, request};
-use foveate_core::{Method, Moment, Options, PruneSettings, Queries, Remasking, Schedule};
+use foveate_core::{
+    CACHES, CacheDtype, CacheMethod, CacheSettings, Method, Moment, Options, PruneSettings,
+    Queries, Remasking, Schedule,
+};
 use foveate_kernels::Reference;
 
 #[test]
@@ -207,4 +210,56 @@ fn impossible_settings_are_refused_by_name() {
             "expected {field}: {error}"
         );
     }
+}
+
+#[test]
+fn caches_that_cannot_work_are_refused_by_name() {
+    let engine = engine(Reference::default());
+    let refused = |cache: CacheSettings, prune: Option<Method>, words: &[&str]| {
+        let options = Options {
+            cache,
+            prune: prune.map(|method| PruneSettings::new(method, 0.5)),
+            ..options()
+        };
+        let error = engine
+            .start(&request(&engine, "What is this?", &[], options))
+            .unwrap_err()
+            .to_string();
+        for word in words {
+            assert!(error.contains(word), "{error:?} lacks {word:?}");
+        }
+    };
+    for (name, method) in CACHES.into_iter().skip(1) {
+        let cache = CacheSettings::new(method);
+        refused(cache, Some(Method::Fastv), &["cache", name, "llada-fastv"]);
+    }
+    let zero = CacheSettings {
+        refresh: Some(0),
+        ..CacheSettings::new(CacheMethod::FastDllm)
+    };
+    refused(zero, None, &["cache-refresh", "at least 1"]);
+    for similarity in [-0.1, 1.5, f64::NAN] {
+        let cache = CacheSettings {
+            similarity: Some(similarity),
+            ..CacheSettings::new(CacheMethod::Elastic)
+        };
+        refused(cache, None, &["cache-similarity", "from 0 to 1"]);
+    }
+    for share in [-0.1, 1.5, f64::NAN] {
+        let cache = CacheSettings {
+            share: Some(share),
+            ..CacheSettings::new(CacheMethod::DllmCache)
+        };
+        refused(cache, None, &["cache-share", "from 0 to 1"]);
+    }
+    let stray = CacheSettings {
+        refresh: Some(4),
+        ..CacheSettings::new(CacheMethod::Prefix)
+    };
+    refused(stray, None, &["cache-refresh", "prefix"]);
+    let nothing_kept = CacheSettings {
+        dtype: Some(CacheDtype::Bf16),
+        ..CacheSettings::default()
+    };
+    refused(nothing_kept, None, &["cache-dtype", "none"]);
 }

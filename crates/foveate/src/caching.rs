@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use foveate_core::{CACHES, CacheMethod, CacheSettings};
+use foveate_core::{CACHES, CacheDtype, CacheMethod, CacheSettings};
 
 /// What is kept between denoising steps; absent values are the cache's published ones.
 #[derive(Args, Clone, Debug)]
@@ -30,6 +30,9 @@ pub(crate) struct CacheArgs {
     /// Refresh visual tokens only every so many refreshes
     #[arg(long, env = "FOVEATE_CACHE_VISUAL_REFRESH", value_name = "N")]
     pub(crate) cache_visual_refresh: Option<NonZeroUsize>,
+    /// How keys and values are kept; bf16 rounds them and takes half the memory [default: f32]
+    #[arg(long, env = "FOVEATE_CACHE_DTYPE", value_name = "DTYPE", value_parser = dtypes())]
+    pub(crate) cache_dtype: Option<CacheDtype>,
 }
 
 impl CacheArgs {
@@ -41,8 +44,18 @@ impl CacheArgs {
             share: self.cache_share,
             similarity: self.cache_similarity,
             visual_refresh: self.cache_visual_refresh.map(usize::from),
+            dtype: self.cache_dtype,
         }
     }
+}
+
+/// A parser of the dtypes of a cache.
+fn dtypes() -> impl TypedValueParser<Value = CacheDtype> {
+    let names = CacheDtype::ALL.map(|(name, _)| name);
+    PossibleValuesParser::new(names).map(|name| {
+        let known = CacheDtype::ALL.iter().find(|(known, _)| *known == name);
+        known.map_or_else(CacheDtype::default, |(_, dtype)| *dtype)
+    })
 }
 
 /// A parser of cache names that lists them all.

@@ -115,6 +115,7 @@ fn cache(settings: &CacheSettings) -> Value {
         "share": resolved.share,
         "similarity": resolved.similarity,
         "visual_refresh": resolved.visual_refresh,
+        "dtype": resolved.dtype,
     })
 }
 

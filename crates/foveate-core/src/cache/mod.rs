@@ -19,7 +19,7 @@ pub(crate) use drift::Drift;
 pub use elastic::Elastic;
 pub use fast_dllm::{FastDllm, Reach};
 pub use prefix::Prefix;
-pub use settings::{CACHES, CacheMethod, CacheSettings, Caching};
+pub use settings::{CACHES, CacheDtype, CacheMethod, CacheSettings, Caching};
 pub(crate) use state::{CacheState, Next};
 
 /// Who may attend to whom.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use foveate_kernels::Dtype;
+
 use super::{Cache, DelayedKv, DllmCache, Elastic, FastDllm, Prefix, Reach};
 use crate::error::{Error, Result};
 use crate::prune::{Moment, Pruning};
@@ -38,6 +40,29 @@ pub const CACHES: [(&str, CacheMethod); 7] = [
     ("elastic", CacheMethod::Elastic),
 ];
 
+/// How keys and values are kept. The residual stream that some caches keep too stays f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheDtype {
+    /// As they were computed.
+    #[default]
+    F32,
+    /// Rounded to the nearest bfloat16: half the memory, and every step attends to rounded ones.
+    Bf16,
+}
+
+impl CacheDtype {
+    /// Every dtype with the name users type.
+    pub const ALL: [(&'static str, Self); 2] = [("f32", Self::F32), ("bf16", Self::Bf16)];
+
+    pub(crate) fn stored(self) -> Dtype {
+        match self {
+            Self::F32 => Dtype::F32,
+            Self::Bf16 => Dtype::Bf16,
+        }
+    }
+}
+
 /// A cache as a request states it; absent values take the published default.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CacheSettings {
@@ -53,6 +78,8 @@ pub struct CacheSettings {
     pub similarity: Option<f64>,
     /// Visual tokens take part in every so many refreshes only.
     pub visual_refresh: Option<usize>,
+    /// How keys and values are kept; f32 unless said otherwise.
+    pub dtype: Option<CacheDtype>,
 }
 
 impl CacheSettings {
@@ -74,8 +101,15 @@ impl CacheSettings {
     #[must_use]
     pub fn resolved(&self) -> Self {
         let or = |value: Option<usize>, published| Some(value.unwrap_or(published));
+        let dtype = Some(self.dtype.unwrap_or_default());
         let refresh = match self.method {
-            CacheMethod::None | CacheMethod::Prefix => return self.clone(),
+            CacheMethod::None => return self.clone(),
+            CacheMethod::Prefix => {
+                return Self {
+                    dtype,
+                    ..self.clone()
+                };
+            }
             // `prefix_refresh_interval` of LLaDA-V.
             CacheMethod::FastDllm | CacheMethod::FastDllmDual => 32,
             // LLaDA-V's demo: 25, 7, 0.25.
@@ -87,6 +121,7 @@ impl CacheSettings {
                     // gamma of the paper's LLaDA runs.
                     similarity: Some(self.similarity.unwrap_or(0.9)),
                     visual_refresh: or(self.visual_refresh, 1),
+                    dtype,
                     ..self.clone()
                 };
             }
@@ -99,6 +134,7 @@ impl CacheSettings {
             share: self.share.or(adaptive.then_some(0.25)),
             similarity: self.similarity,
             visual_refresh: or(self.visual_refresh, 1),
+            dtype,
         }
     }
 
@@ -142,6 +178,7 @@ impl CacheSettings {
         Ok(Some(Caching {
             strategy,
             visual_refresh: positive("cache-visual-refresh", all.visual_refresh)?,
+            dtype: all.dtype.unwrap_or_default(),
         }))
     }
 
@@ -151,7 +188,14 @@ impl CacheSettings {
         let adaptive = self.method == CacheMethod::DllmCache;
         let elastic = self.method == CacheMethod::Elastic;
         let (some, one) = ("all caches but none and prefix have", "dllm-cache has");
+        let kept = self.method != CacheMethod::None;
         let given = [
+            (
+                "cache-dtype",
+                self.dtype.is_some(),
+                kept,
+                "all caches but none have",
+            ),
             ("cache-refresh", self.refresh.is_some(), refreshes, some),
             (
                 "cache-visual-refresh",
@@ -208,4 +252,6 @@ pub struct Caching {
     pub(crate) strategy: Arc<dyn Cache>,
     /// Visual tokens take part in every so many refreshes.
     pub(crate) visual_refresh: usize,
+    /// How keys and values are kept.
+    pub(crate) dtype: CacheDtype,
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
 
-use foveate_kernels::{Backend, Into, RowMap};
+use foveate_kernels::{Backend, Dtype, Into, RowMap};
 
 use crate::error::Result;
 
@@ -35,6 +35,8 @@ pub(crate) struct Loan {
     pub(crate) outputs: usize,
     /// Whether the inputs of all rows are kept too.
     pub(crate) inputs: bool,
+    /// How keys and values are kept.
+    pub(crate) dtype: Dtype,
 }
 
 /// The packed rows of one lane, which read a borrowed store and renew it.
@@ -97,6 +99,8 @@ pub(crate) struct Store<B: Backend> {
     outputs: usize,
     /// Rows of inputs: all or none.
     inputs: usize,
+    /// How keys and values are kept.
+    dtype: Dtype,
 }
 
 /// One layer of a [`Store`].
@@ -126,16 +130,22 @@ impl<B: Backend> Store<B> {
             Some(Err(shared)) => shared.copy(backend, widths),
             None => {
                 let inputs = if loan.inputs { loan.rows } else { 0 };
-                Self::new(backend, [loan.rows, loan.outputs, inputs], widths)
+                let counts = [loan.rows, loan.outputs, inputs];
+                Self::new(backend, counts, widths, loan.dtype)
             }
         }
     }
 
-    fn new(backend: &B, [rows, outputs, inputs]: [usize; 3], widths: Widths) -> Result<Self> {
+    fn new(
+        backend: &B,
+        [rows, outputs, inputs]: [usize; 3],
+        widths: Widths,
+        dtype: Dtype,
+    ) -> Result<Self> {
         let layer = |_| {
             let output = || backend.buf(outputs, widths.hidden);
             Ok(Kept {
-                kv: backend.buf(rows, widths.kv)?,
+                kv: backend.kept(rows, widths.kv, dtype)?,
                 outputs: [output()?, output()?],
                 input: backend.buf(inputs, widths.hidden)?,
             })
@@ -146,12 +156,13 @@ impl<B: Backend> Store<B> {
             rows,
             outputs,
             inputs,
+            dtype,
         })
     }
 
     fn copy(&self, backend: &mut B, widths: Widths) -> Result<Self> {
         let counts = [self.rows, self.outputs, self.inputs];
-        let mut new = Self::new(backend, counts, widths)?;
+        let mut new = Self::new(backend, counts, widths, self.dtype)?;
         let [rows, outputs, inputs] = counts.map(RowMap::identity);
         for (from, to) in self.layers.iter().zip(&mut new.layers) {
             backend.combine(&from.kv, &rows, &mut to.kv, 0)?;
@@ -172,7 +183,7 @@ impl<B: Backend> Store<B> {
     pub(crate) fn retain(&mut self, backend: &mut B, rows: &[u32], widths: Widths) -> Result<()> {
         let map = RowMap::gather(rows);
         for kept in &mut self.layers {
-            let mut less = backend.buf(rows.len(), widths.kv)?;
+            let mut less = backend.kept(rows.len(), widths.kv, self.dtype)?;
             backend.combine(&kept.kv, &map, &mut less, 0)?;
             kept.kv = less;
             if self.inputs > 0 {
@@ -189,9 +200,10 @@ impl<B: Backend> Store<B> {
     /// Back to whoever lent it.
     pub(crate) fn close(self, widths: Widths) -> Holding {
         let others = 2 * self.outputs + self.inputs;
-        let layer = self.rows * widths.kv + others * widths.hidden;
+        let kv = self.rows * self.dtype.row_bytes(widths.kv);
+        let layer = kv + Dtype::F32.row_bytes(others * widths.hidden);
         Holding {
-            bytes: self.layers.len() * layer * size_of::<f32>(),
+            bytes: self.layers.len() * layer,
             store: Some(Arc::new(self)),
         }
     }

@@ -61,6 +61,7 @@ impl Lane {
                 rows: lane.sequence.rows().len(),
                 outputs: lane.answer().map_or(0, |rows| rows.len()),
                 inputs: lane.keep == Keep::Inputs,
+                dtype: cache.caching.dtype.stored(),
             });
         }
         lane
