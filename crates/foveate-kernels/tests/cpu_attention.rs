@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Attention, close, every_isa};
-use foveate_kernels::{Ask, Heads, Hidden, Plan, Reference, Rotation, Span, Sum};
+use foveate_kernels::{Ask, Dtype, Heads, Hidden, Plan, Reference, Rotation, Span, Sum};
 use proptest::prelude::*;
 
 const LIMIT: f32 = 1e-4;
@@ -129,8 +129,18 @@ fn a_hidden_key_is_a_key_that_is_not_there() {
 }
 
 #[test]
-fn attention_over_several_buffers_equals_the_reference() {
-    let mut attention = ragged(24, 2, 2, &[(9, 40), (30, 71)], true, 4);
-    attention.cuts = vec![7, 50, 1];
-    check_attention(&attention);
+fn attention_over_what_is_kept_equals_the_reference() {
+    // Neither sixteen nor a tile divides 72.
+    for dim in [24, 72] {
+        for dtype in [Dtype::F32, Dtype::Bf16] {
+            let mut attention = ragged(dim, 2, 2, &[(9, 40), (30, 71), (70, 13)], true, 4);
+            // The last span sees the keys from 84 on, the one before those from 30 on.
+            let spans = &mut attention.plan.spans;
+            spans[1].keys = 40..84;
+            attention.plan.asks.truncate(2);
+            attention.cuts = vec![40, 44, 0, attention.keys() - 84];
+            attention.dtype = dtype;
+            check_attention(&attention);
+        }
+    }
 }

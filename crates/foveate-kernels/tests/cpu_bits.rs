@@ -227,17 +227,25 @@ fn a_ragged_batch_has_the_bits_of_its_members_alone_probes_included() {
 }
 
 #[test]
-fn keys_and_values_in_several_buffers_have_the_bits_of_one() {
-    let whole = request(30, 130, 5);
-    let parts = Attention {
-        cuts: vec![1, 0, 52, 64],
-        ..whole.clone()
-    };
-    for mut cpu in portable().into_iter().chain(fused()) {
-        let (want, want_probe) = whole.run(&mut cpu, true);
-        let (got, probe) = parts.run(&mut cpu, true);
-        assert!(bits(&got) == bits(&want), "{:?}", cpu.isa());
-        assert!(bits(&probe) == bits(&want_probe), "{:?}", cpu.isa());
+fn keys_and_values_that_are_kept_have_the_bits_of_fresh_ones() {
+    let members = [request(30, 130, 5), request(70, 77, 6), request(1, 12, 7)];
+    let whole = batch(&members);
+    let keys = members.each_ref().map(Attention::keys);
+    for cuts in [
+        vec![keys[0], keys[1], keys[2]],
+        vec![0, keys[0], keys[1], 0, keys[2]],
+        vec![keys[0] + keys[1], keys[2]],
+    ] {
+        let parts = Attention {
+            cuts,
+            ..whole.clone()
+        };
+        for mut cpu in portable().into_iter().chain(fused()) {
+            let (want, want_probe) = whole.run(&mut cpu, true);
+            let (got, probe) = parts.run(&mut cpu, true);
+            assert!(bits(&got) == bits(&want), "{:?}", cpu.isa());
+            assert!(bits(&probe) == bits(&want_probe), "{:?}", cpu.isa());
+        }
     }
 }
 

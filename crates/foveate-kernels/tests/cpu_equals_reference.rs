@@ -189,22 +189,27 @@ fn scattered_rows_land_in_their_slots_and_nowhere_else() {
 }
 
 fn least_alike<B: Backend>(b: &mut B, kept: &[f32], count: usize) -> Vec<u32> {
+    let heads = foveate_kernels::Heads {
+        count: 1,
+        kv_count: 1,
+        dim: 3,
+    };
     let x = upload(b, &random(7 * 6, 1), 6);
-    let kept = upload(b, kept, 6);
-    b.least_alike(&x, 1..6, &kept, &[5, 4, 3, 2, 1], 2..5, count)
+    let kept = common::kept(b, kept, &heads, Dtype::F32);
+    b.least_alike(&x, 1..6, &kept, &[5, 4, 3, 2, 1], count)
         .expect("a comparison")
 }
 
 #[test]
-fn the_least_alike_rows_are_found_by_their_columns_alone() {
+fn the_least_alike_rows_are_found_by_their_values_alone() {
     let x = random(7 * 6, 1);
     // Row `i` is compared with row `6 - i`: all alike but rows 2 and 5, row 5 the opposite.
     let mut kept: Vec<f32> = (0..7)
         .flat_map(|r| x[(6 - r) * 6..][..6].to_vec())
         .collect();
     kept[4 * 6 + 3] += 0.5;
-    kept[6 + 2..6 + 5].iter_mut().for_each(|v| *v = -*v);
-    // Columns outside the comparison do not count.
+    kept[6 + 3..6 + 6].iter_mut().for_each(|v| *v = -*v);
+    // Keys do not count.
     kept[3 * 6] = 100.0;
     for count in [0, 1, 2] {
         let want = &[5, 2][..count];

@@ -174,9 +174,9 @@ fn an_attention_over_missing_rows_or_with_a_wrong_probe_is_an_error() {
         ..heads
     };
     request_errors(&[
-        b.attend(&q, &[&few], &heads, &plan, None, &mut out),
-        b.attend(&q, &[&enough], &heads, &plan, Some(&mut probe), &mut out),
-        b.attend(&q, &[&enough], &odd, &plan, None, &mut out),
+        b.attend(&q, &few, &[], &heads, &plan, None, &mut out),
+        b.attend(&q, &enough, &[], &heads, &plan, Some(&mut probe), &mut out),
+        b.attend(&q, &enough, &[], &odd, &plan, None, &mut out),
     ]);
 }
 
@@ -238,7 +238,7 @@ fn memory_grows_linearly_with_rows_in_attention_too() {
         let q = upload(&mut b, &random(rows * 64, 1), 64);
         let kv = upload(&mut b, &random(rows * 128, 1), 128);
         let mut out = b.buf(rows, 64).expect("a buffer");
-        b.attend(&q, &[&kv], &heads, &plan, None, &mut out)
+        b.attend(&q, &kv, &[], &heads, &plan, None, &mut out)
             .expect("an attention");
         b.memory().buffers
     };

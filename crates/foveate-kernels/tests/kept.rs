@@ -1,14 +1,9 @@
-//! Rows kept as bf16 are the same rows, rounded once.
+//! Keys and values that are kept are those that came in, rounded once if they are kept as bf16.
 
 mod common;
 
-use common::{
-    Attention, bits, close, download, every_isa, kept, random, request_errors, threads, upload,
-};
-use foveate_kernels::{
-    Act, Ask, Backend, Cpu, Dtype, Heads, Into, Norm, NormKind, Plan, Reference, Rotation, RowMap,
-    Span, Sum,
-};
+use common::{bits, every_isa, kept, random, request_errors, threads, upload};
+use foveate_kernels::{Ask, Backend, Cpu, Dtype, Heads, Plan, Reference, Rotation, Span, Sum};
 
 /// The nearest numbers that bf16 has.
 fn rounded(x: &[f32]) -> Vec<f32> {
@@ -17,160 +12,203 @@ fn rounded(x: &[f32]) -> Vec<f32> {
         .collect()
 }
 
-/// Rows 2 and 0 stored over, row 1 added to, then three sums of rows.
-fn pass_through<B: Backend>(b: &mut B) -> Vec<f32> {
-    let width = 37;
-    let x = upload(b, &random(3 * width, 1), width);
-    let mut store = kept(b, &random(4 * width, 2), width, Dtype::Bf16);
-    b.scatter(&x, &[0, 2], &[2, 0], Into::Store, &mut store)
-        .expect("rows");
-    b.scatter(&x, &[1, 2], &[1, 3], Into::Add, &mut store)
-        .expect("rows");
-    let mut less = b.kept(3, width, Dtype::Bf16).expect("a buffer");
-    let map = RowMap {
-        starts: vec![0, 1, 3, 4],
-        from: vec![3, 0, 1, 2],
-        weight: vec![1.0, 0.5, 0.25, 1.0],
-    };
-    b.combine(&store, &map, &mut less, 0).expect("rows");
-    let mut out = b.buf(5, width).expect("a buffer");
-    b.combine(&less, &RowMap::identity(3), &mut out, 0)
-        .expect("rows");
-    b.scatter(&store, &[0, 3], &[3, 4], Into::Store, &mut out)
-        .expect("rows");
-    download(b, &out, 5)
-}
+const HEADS: Heads = Heads {
+    count: 4,
+    kv_count: 2,
+    dim: 24,
+};
+const WIDTH: usize = 2 * 2 * 24;
 
-#[test]
-fn every_backend_keeps_the_same_bits() {
-    let want = bits(&pass_through(&mut Reference::default()));
-    for mut cpu in every_isa(2) {
-        assert_eq!(bits(&pass_through(&mut cpu)), want, "{:?}", cpu.isa());
-    }
-}
-
-#[test]
-fn what_comes_back_is_what_came_in_rounded_once() {
-    // Enough rows that threads share them.
-    let (rows, width) = (700, 257);
-    let x = random(rows * width, 3);
-    for mut cpu in every_isa(3) {
-        let store = kept(&mut cpu, &x, width, Dtype::Bf16);
-        let mut out = cpu.buf(rows, width).expect("a buffer");
-        let all: Vec<u32> = (0..rows as u32).collect();
-        cpu.scatter(&store, &all, &all, Into::Store, &mut out)
-            .expect("rows");
-        assert!(bits(&download(&mut cpu, &out, rows)) == bits(&rounded(&x)));
-    }
-}
-
-fn attention(dim: usize, dtype: Dtype) -> Attention {
-    let heads = Heads {
-        count: 4,
-        kv_count: 2,
-        dim,
-    };
-    let (queries, keys) = (33, 77);
-    let span = Span {
-        queries: 0..queries,
-        keys: 3..keys,
-    };
+/// Attention of some queries over `rows` rows that are kept: as bits, and what it was watched doing.
+fn look<B: Backend>(b: &mut B, kept: &B::Kept, rows: usize) -> [Vec<u32>; 2] {
+    let (q, fresh) = (
+        upload(b, &random(5 * 96, 9), 96),
+        b.buf(0, WIDTH).expect("a buffer"),
+    );
     let plan = Plan {
-        spans: vec![span],
+        spans: vec![Span {
+            queries: 0..5,
+            keys: 0..rows,
+        }],
         rotation: Some(Rotation {
-            dim,
             theta: 1e4,
-            queries: (5..5 + queries as u32).collect(),
-            keys: (0..keys as u32).collect(),
+            dim: 24,
+            queries: (7..12).collect(),
+            keys: (0..rows as u32).map(|p| 3 * p).collect(),
         }),
         hidden: Vec::new(),
         asks: vec![Ask {
-            queries: 1..20,
-            keys: 3..60,
+            queries: 0..5,
+            keys: 0..rows,
             sum: Sum::PerRow,
         }],
     };
-    let mut one = Attention::new(heads, queries, keys, plan, 5);
-    one.cuts = vec![20, 31];
-    one.dtype = dtype;
-    one
+    let plan = b.plan(&plan).expect("a plan");
+    let (mut out, mut probe) = (
+        b.buf(5, 96).expect("a buffer"),
+        b.buf(1, 5 * rows).expect("a buffer"),
+    );
+    b.attend(
+        &q,
+        &fresh,
+        &[kept],
+        &HEADS,
+        &plan,
+        Some(&mut probe),
+        &mut out,
+    )
+    .expect("an attention");
+    [
+        bits(&common::download(b, &out, 5)),
+        bits(&common::download(b, &probe, 1)),
+    ]
 }
 
-#[test]
-fn attention_over_kept_rows_is_attention_over_rounded_ones_bit_for_bit() {
-    // Neither sixteen nor a tile divides 72.
-    for dim in [64, 72] {
-        let halves = attention(dim, Dtype::Bf16);
-        let floats = Attention {
-            kv: rounded(&halves.kv),
-            dtype: Dtype::F32,
-            ..halves.clone()
-        };
-        let (plain, plain_probe) = halves.run(&mut Reference::default(), true);
-        for mut cpu in every_isa(2) {
-            let (want, want_probe) = floats.run(&mut cpu, true);
-            let (got, got_probe) = halves.run(&mut cpu, true);
-            assert!(
-                bits(&got) == bits(&want) && bits(&got_probe) == bits(&want_probe),
-                "{:?}",
-                cpu.isa()
-            );
-            close(&got, &plain, 1e-4, "attention over bf16");
-            close(&got_probe, &plain_probe, 1e-4, "its probe");
-        }
+fn every_backend(mut check: impl FnMut(Cpu)) {
+    for n in [1, 3] {
+        every_isa(n).into_iter().for_each(&mut check);
     }
 }
 
 #[test]
-fn the_rows_least_alike_are_found_among_kept_ones() {
-    let width = 50;
-    let (x, old) = (random(9 * width, 6), random(12 * width, 7));
-    let to = [11, 4, 0, 7, 3];
-    let find = |b: &mut dyn FnMut(Dtype, &[f32]) -> Vec<u32>| {
-        (b(Dtype::Bf16, &old), b(Dtype::F32, &rounded(&old)))
-    };
-    for mut cpu in every_isa(1) {
-        let (got, want) = find(&mut |dtype, old| {
-            let new = upload(&mut cpu, &x, width);
-            let old = kept(&mut cpu, old, width, dtype);
-            cpu.least_alike(&new, 2..7, &old, &to, 3..40, 2)
+fn a_row_that_is_kept_replaces_the_one_in_its_place_alone() {
+    let (old, new) = (random(40 * WIDTH, 1), random(9 * WIDTH, 2));
+    // Runs that end with a tile, go over its end, begin inside one; single rows; backwards.
+    let from = [0, 1, 2, 3, 4, 7, 6, 5, 8];
+    let to = [10, 11, 12, 13, 14, 5, 39, 23, 24];
+    let mut want = old.clone();
+    for (&from, &to) in from.iter().zip(&to) {
+        let row = &new[from as usize * WIDTH..][..WIDTH];
+        want[to as usize * WIDTH..][..WIDTH].copy_from_slice(row);
+    }
+    every_backend(|mut b| {
+        for dtype in [Dtype::F32, Dtype::Bf16] {
+            let mut got = kept(&mut b, &old, &HEADS, dtype);
+            let rows = upload(&mut b, &new, WIDTH);
+            b.keep(&rows, &from, &to, &mut got).expect("rows to keep");
+            let want = kept(&mut b, &want, &HEADS, dtype);
+            assert!(
+                look(&mut b, &got, 40) == look(&mut b, &want, 40),
+                "{:?}",
+                b.isa()
+            );
+        }
+    });
+}
+
+#[test]
+fn a_copy_of_some_rows_has_their_bits() {
+    let all = random(40 * WIDTH, 1);
+    let rows = [0, 3, 4, 5, 11, 12, 13, 24, 39, 38];
+    let want: Vec<f32> = rows
+        .iter()
+        .flat_map(|&r| all[r as usize * WIDTH..][..WIDTH].to_vec())
+        .collect();
+    every_backend(|mut b| {
+        for dtype in [Dtype::F32, Dtype::Bf16] {
+            let whole = kept(&mut b, &all, &HEADS, dtype);
+            let got = b.keep_only(&whole, &rows).expect("a copy");
+            let want = kept(&mut b, &want, &HEADS, dtype);
+            assert!(
+                look(&mut b, &got, 10) == look(&mut b, &want, 10),
+                "{:?}",
+                b.isa()
+            );
+        }
+    });
+}
+
+#[test]
+fn bf16_keeps_the_nearest_numbers() {
+    let x = random(333 * WIDTH, 3);
+    every_backend(|mut b| {
+        let got = kept(&mut b, &x, &HEADS, Dtype::Bf16);
+        let want = kept(&mut b, &rounded(&x), &HEADS, Dtype::F32);
+        assert!(
+            look(&mut b, &got, 333) == look(&mut b, &want, 333),
+            "{:?}",
+            b.isa()
+        );
+    });
+}
+
+#[test]
+fn rows_least_alike_are_found_among_rounded_ones() {
+    let (x, old) = (random(9 * WIDTH, 6), random(12 * WIDTH, 7));
+    let find = |b: &mut dyn FnMut(Dtype) -> Vec<u32>| [Dtype::F32, Dtype::Bf16].map(b);
+    let mut reference = Reference::default();
+    let want = find(&mut |dtype| {
+        let (new, old) = (
+            upload(&mut reference, &x, WIDTH),
+            kept(&mut reference, &old, &HEADS, dtype),
+        );
+        reference
+            .least_alike(&new, 2..7, &old, &[11, 4, 0, 7, 3], 2)
+            .expect("two rows")
+    });
+    every_backend(|mut b| {
+        let got = find(&mut |dtype| {
+            let (new, old) = (upload(&mut b, &x, WIDTH), kept(&mut b, &old, &HEADS, dtype));
+            b.least_alike(&new, 2..7, &old, &[11, 4, 0, 7, 3], 2)
                 .expect("two rows")
         });
         assert_eq!(got, want);
-    }
+    });
 }
 
 #[test]
-fn operations_on_activations_refuse_rows_kept_as_bf16() {
-    let mut b = Cpu::new(threads(2)).expect("two threads");
+fn bf16_takes_half_the_memory() {
+    let b = Cpu::new(threads(2)).expect("two threads");
     let heads = Heads {
-        count: 1,
-        kv_count: 1,
-        dim: 8,
+        count: 8,
+        kv_count: 8,
+        dim: 64,
     };
-    let store = b.kept(2, 8, Dtype::Bf16).expect("a buffer");
-    let floats = b.buf(2, 8).expect("a buffer");
-    let kv = b.buf(2, 16).expect("a buffer");
-    let plan = b.plan(&Plan::default()).expect("a plan");
-    let w = common::Linear::new(8, &[8], 1).weight(&b);
-    let scale = b.buf(1, 8).expect("a buffer");
-    let norm = Norm {
-        kind: NormKind::Rms,
-        scale: &scale,
-        shift: None,
-        eps: 1e-5,
+    let held = |dtype| {
+        let before = b.memory().buffers;
+        let kept = b.kept(960, &heads, dtype).expect("a store");
+        let held = b.memory().buffers - before;
+        drop(kept);
+        assert_eq!(b.memory().buffers, before);
+        held
     };
-    let mut out = b.buf(2, 8).expect("a buffer");
-    let mut kept = b.kept(2, 8, Dtype::Bf16).expect("a buffer");
+    assert_eq!(held(Dtype::F32), 960 * 8 * 2 * 64 * 4);
+    assert_eq!(held(Dtype::Bf16), 960 * 8 * 2 * 64 * 2);
+}
+
+#[test]
+fn what_does_not_fit_what_is_kept_is_an_error() {
+    let mut b = Cpu::new(threads(2)).expect("two threads");
+    let mut kept = b.kept(4, &HEADS, Dtype::F32).expect("a store");
+    let others = b
+        .kept(4, &Heads { dim: 12, ..HEADS }, Dtype::F32)
+        .expect("a store");
+    let (rows, narrow) = (
+        b.buf(3, WIDTH).expect("a buffer"),
+        b.buf(3, 8).expect("a buffer"),
+    );
+    let (q, mut out) = (
+        b.buf(1, 96).expect("a buffer"),
+        b.buf(1, 96).expect("a buffer"),
+    );
+    let across = Plan {
+        spans: vec![Span {
+            queries: 0..1,
+            keys: 2..5,
+        }],
+        ..Plan::default()
+    };
+    let across = b.plan(&across).expect("a plan");
     request_errors(&[
-        b.linear(&store, &w, Act::None, Into::Store, &mut out),
-        b.linear(&floats, &w, Act::None, Into::Store, &mut kept),
-        b.norm(&store, None, &norm, &mut out),
-        b.norm(&floats, None, &norm, &mut kept),
-        b.attend(&store, &[&kv], &heads, &plan, None, &mut out),
-        b.attend(&floats, &[&kv], &heads, &plan, None, &mut kept),
-        b.read(&store, 0..1, &mut Vec::new()),
-        b.write(&[0.0; 8], &mut kept, 0),
-        b.kept(1, 8, Dtype::Q8).map(|_| ()),
+        b.keep(&narrow, &[0], &[0], &mut kept),
+        b.keep(&rows, &[0, 1], &[0], &mut kept),
+        b.keep(&rows, &[3], &[0], &mut kept),
+        b.keep(&rows, &[0], &[4], &mut kept),
+        b.keep_only(&kept, &[4]).map(|_| ()),
+        b.least_alike(&rows, 0..1, &kept, &[4], 1).map(|_| ()),
+        b.kept(1, &HEADS, Dtype::Q8).map(|_| ()),
+        b.attend(&q, &rows, &[&others], &HEADS, &across, None, &mut out),
+        // Some keys of the span are fresh, the others are kept.
+        b.attend(&q, &rows, &[&kept], &HEADS, &across, None, &mut out),
     ]);
 }

@@ -226,7 +226,7 @@ impl<B: Backend> Decoder<B> {
     fn widths(&self) -> Widths {
         Widths {
             layers: self.shape.layers,
-            kv: 2 * self.shape.heads.kv_count * self.shape.heads.dim,
+            heads: self.shape.heads,
             hidden: self.shape.hidden,
         }
     }
@@ -270,22 +270,16 @@ impl<B: Backend> Decoder<B> {
         leaving: Option<&[u32]>,
     ) -> Result<()> {
         for visit in self.visits.iter().filter(|v| v.inputs) {
-            visit.keep(
-                backend,
-                &self.x,
-                &mut self.stores[visit.store].layers[i].input,
-            )?;
+            let kept = &mut self.stores[visit.store].layers[i].input;
+            visit.keep_input(backend, &self.x, kept)?;
         }
         if self.visits.iter().any(|v| v.outputs.is_some()) {
             return self.layer_in_part(backend, i, leaving);
         }
         self.keys_and_values(backend, i)?;
         for visit in &self.visits {
-            visit.keep(
-                backend,
-                &self.wide,
-                &mut self.stores[visit.store].layers[i].kv,
-            )?;
+            let kept = &mut self.stores[visit.store].layers[i].kv;
+            visit.keep(backend, &self.wide, kept)?;
         }
         if let Some(rows) = leaving {
             self.normalise(backend, i, rows)?;
@@ -310,7 +304,7 @@ impl<B: Backend> Decoder<B> {
 
     /// Normalises all rows and makes their keys and values.
     pub(super) fn keys_and_values(&mut self, backend: &mut B, i: usize) -> Result<()> {
-        let width = self.widths().kv;
+        let width = 2 * self.shape.heads.kv_count * self.shape.heads.dim;
         let layer = &self.layers[i];
         let norm = rms(&layer.input_norm, self.shape.norm_eps);
         backend.norm(&self.x, None, &norm, &mut self.n)?;
@@ -337,10 +331,9 @@ impl<B: Backend> Decoder<B> {
         let weight = &self.layers[i].query;
         backend.linear(&self.n, weight, Act::None, Into::Store, &mut self.q)?;
         let probe = (self.asked > 0).then_some(&mut self.mass);
-        let kept = self.stores.iter().map(|s| &s.layers[i].kv);
-        let kv: Vec<&B::Buf> = std::iter::once(&self.wide).chain(kept).collect();
-        let heads = &self.shape.heads;
-        Ok(backend.attend(&self.q, &kv, heads, plan, probe, &mut self.n)?)
+        let kept: Vec<&B::Kept> = self.stores.iter().map(|s| &s.layers[i].kv).collect();
+        let (heads, out) = (&self.shape.heads, &mut self.n);
+        Ok(backend.attend(&self.q, &self.wide, &kept, heads, plan, probe, out)?)
     }
 
     /// Drops every row but these.

@@ -56,7 +56,6 @@ impl<B: Backend> Decoder<B> {
             computed: all.to_vec(),
             reused: Vec::new(),
         };
-        let kv = self.shape.heads.kv_count * self.shape.heads.dim;
         for (v, visit) in self.visits.iter().enumerate() {
             let kept = &mut self.stores[visit.store].layers[i].kv;
             let partial = visit.outputs.as_ref();
@@ -66,22 +65,15 @@ impl<B: Backend> Decoder<B> {
             };
             let rows = partial.rows.clone();
             let slots: Vec<u32> = rows.clone().map(|r| visit.slot(r as u32)).collect();
-            let values = kv..2 * kv;
-            let chosen = backend.least_alike(
-                &self.wide,
-                rows.clone(),
-                kept,
-                &slots,
-                values,
-                partial.count,
-            )?;
+            let chosen =
+                backend.least_alike(&self.wide, rows.clone(), kept, &slots, partial.count)?;
             let reuses =
                 |row: &u32| rows.contains(&(*row as usize)) && chosen.binary_search(row).is_err();
             let computes = |row: &u32| !reuses(row);
             let mine = visit.rows.clone().map(|r| r as u32);
             let fresh: Vec<u32> = mine.clone().filter(computes).collect();
             let slots: Vec<u32> = fresh.iter().map(|&r| visit.slot(r)).collect();
-            backend.scatter(&self.wide, &fresh, &slots, Into::Store, kept)?;
+            backend.keep(&self.wide, &fresh, &slots, kept)?;
             split.computed.retain(computes);
             split.reused.extend(mine.filter(reuses).map(|row| (v, row)));
         }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
 
-use foveate_kernels::{Backend, Dtype, Into, RowMap};
+use foveate_kernels::{Backend, Dtype, Heads, Into, RowMap};
 
 use crate::error::Result;
 
@@ -74,15 +74,28 @@ pub(crate) struct Outputs {
 }
 
 impl Visit {
-    /// Keeps what all its rows have in `x`.
+    /// Keeps the keys and values of all its rows.
     pub(super) fn keep<B: Backend>(
+        &self,
+        backend: &mut B,
+        kv: &B::Buf,
+        kept: &mut B::Kept,
+    ) -> Result<()> {
+        Ok(backend.keep(kv, &self.packed(), &self.slots, kept)?)
+    }
+
+    /// Keeps the inputs of all its rows.
+    pub(super) fn keep_input<B: Backend>(
         &self,
         backend: &mut B,
         x: &B::Buf,
         kept: &mut B::Buf,
     ) -> Result<()> {
-        let from: Vec<u32> = self.rows.clone().map(|r| r as u32).collect();
-        Ok(backend.scatter(x, &from, &self.slots, Into::Store, kept)?)
+        Ok(backend.scatter(x, &self.packed(), &self.slots, Into::Store, kept)?)
+    }
+
+    fn packed(&self) -> Vec<u32> {
+        self.rows.clone().map(|r| r as u32).collect()
     }
 
     /// The store's row of packed row `row`.
@@ -105,8 +118,8 @@ pub(crate) struct Store<B: Backend> {
 
 /// One layer of a [`Store`].
 pub(crate) struct Kept<B: Backend> {
-    /// Keys before rotation, then values, `[rows, 2 · kv_heads · dim]`.
-    pub(crate) kv: B::Buf,
+    /// Keys before rotation, and values.
+    pub(crate) kv: B::Kept,
     /// What attention and MLP added to the residual stream, each `[outputs, hidden]`.
     pub(crate) outputs: [B::Buf; 2],
     /// The layer's input, `[inputs, hidden]`.
@@ -117,7 +130,7 @@ pub(crate) struct Kept<B: Backend> {
 #[derive(Clone, Copy)]
 pub(crate) struct Widths {
     pub(crate) layers: usize,
-    pub(crate) kv: usize,
+    pub(crate) heads: Heads,
     pub(crate) hidden: usize,
 }
 
@@ -145,7 +158,7 @@ impl<B: Backend> Store<B> {
         let layer = |_| {
             let output = || backend.buf(outputs, widths.hidden);
             Ok(Kept {
-                kv: backend.kept(rows, widths.kv, dtype)?,
+                kv: backend.kept(rows, &widths.heads, dtype)?,
                 outputs: [output()?, output()?],
                 input: backend.buf(inputs, widths.hidden)?,
             })
@@ -161,11 +174,13 @@ impl<B: Backend> Store<B> {
     }
 
     fn copy(&self, backend: &mut B, widths: Widths) -> Result<Self> {
-        let counts = [self.rows, self.outputs, self.inputs];
+        let counts = [0, self.outputs, self.inputs];
         let mut new = Self::new(backend, counts, widths, self.dtype)?;
-        let [rows, outputs, inputs] = counts.map(RowMap::identity);
+        new.rows = self.rows;
+        let rows: Vec<u32> = (0..self.rows as u32).collect();
+        let [outputs, inputs] = [self.outputs, self.inputs].map(RowMap::identity);
         for (from, to) in self.layers.iter().zip(&mut new.layers) {
-            backend.combine(&from.kv, &rows, &mut to.kv, 0)?;
+            to.kv = backend.keep_only(&from.kv, &rows)?;
             backend.combine(&from.input, &inputs, &mut to.input, 0)?;
             for (from, to) in from.outputs.iter().zip(&mut to.outputs) {
                 backend.combine(from, &outputs, to, 0)?;
@@ -183,9 +198,7 @@ impl<B: Backend> Store<B> {
     pub(crate) fn retain(&mut self, backend: &mut B, rows: &[u32], widths: Widths) -> Result<()> {
         let map = RowMap::gather(rows);
         for kept in &mut self.layers {
-            let mut less = backend.kept(rows.len(), widths.kv, self.dtype)?;
-            backend.combine(&kept.kv, &map, &mut less, 0)?;
-            kept.kv = less;
+            kept.kv = backend.keep_only(&kept.kv, rows)?;
             if self.inputs > 0 {
                 let mut less = backend.buf(rows.len(), widths.hidden)?;
                 backend.combine(&kept.input, &map, &mut less, 0)?;
@@ -200,7 +213,10 @@ impl<B: Backend> Store<B> {
     /// Back to whoever lent it.
     pub(crate) fn close(self, widths: Widths) -> Holding {
         let others = 2 * self.outputs + self.inputs;
-        let kv = self.rows * self.dtype.row_bytes(widths.kv);
+        let kv = self.rows
+            * self
+                .dtype
+                .row_bytes(2 * widths.heads.kv_count * widths.heads.dim);
         let layer = kv + Dtype::F32.row_bytes(others * widths.hidden);
         Holding {
             bytes: self.layers.len() * layer,

@@ -21,6 +21,8 @@ use crate::tensor::{Dtype, TensorView};
 pub trait Backend: Send + 'static {
     /// Activations `[rows, width]`, with room for more rows than are in use.
     type Buf: Send + Sync + 'static;
+    /// Keys and values of some rows, kept from step to step, in the device's own layout.
+    type Kept: Send + Sync + 'static;
     /// A linear's or table's parameters in the device's own layout and format.
     type Weight: Send;
     /// The tables of one step (spans, rotations, asks), made once and used by every layer.
@@ -42,11 +44,9 @@ pub trait Backend: Send + 'static {
     ) -> Result<Self::Weight>;
     /// A buffer of `rows` rows of `width` zeros.
     fn buf(&self, rows: usize, width: usize) -> Result<Self::Buf>;
-    /// A buffer of `rows` rows of zeros that keeps them as `dtype`, [`Dtype::F32`] or [`Dtype::Bf16`] (rounded
-    /// to the nearest, ties to even). A bf16 buffer gets its rows from [`Backend::combine`] and
-    /// [`Backend::scatter`], and gives them to these two, [`Backend::least_alike`] and, as keys and values,
-    /// [`Backend::attend`]; every other operation refuses it.
-    fn kept(&self, rows: usize, width: usize, dtype: Dtype) -> Result<Self::Buf>;
+    /// Keys and values of `rows` rows, zeros at first, kept as `dtype`: [`Dtype::F32`] or [`Dtype::Bf16`]
+    /// (rounded to the nearest, ties to even).
+    fn kept(&self, rows: usize, heads: &Heads, dtype: Dtype) -> Result<Self::Kept>;
     /// Changes the rows in use; grows the memory only when they never fitted before.
     fn resize(&self, buf: &mut Self::Buf, rows: usize) -> Result<()>;
     /// Empties a buffer and gives its rows another width; the memory stays.
@@ -84,16 +84,26 @@ pub trait Backend: Send + 'static {
         into: Into,
         out: &mut Self::Buf,
     ) -> Result<()>;
-    /// The `count` rows of `x` among `rows` that are least like their counterparts, row `to[i]` of `kept`
-    /// for the `i`th, ascending: lowest cosine similarity of the columns `columns`, accumulated in f64;
-    /// the lower row among equals.
+    /// Keeps row `from[i]` of `kv` `[rows, 2 · kv_heads · dim]` (keys, then values; keys not yet rotated) as
+    /// row `to[i]`; the other rows kept stay.
+    fn keep(
+        &mut self,
+        kv: &Self::Buf,
+        from: &[u32],
+        to: &[u32],
+        kept: &mut Self::Kept,
+    ) -> Result<()>;
+    /// A copy of these rows of `kept`, in this order.
+    fn keep_only(&mut self, kept: &Self::Kept, rows: &[u32]) -> Result<Self::Kept>;
+    /// The `count` rows of `kv` among `rows` whose values are least like those of their counterparts, row
+    /// `to[i]` of `kept` for the `i`th, ascending: lowest cosine similarity, accumulated in f64; the lower
+    /// row among equals.
     fn least_alike(
         &mut self,
-        x: &Self::Buf,
+        kv: &Self::Buf,
         rows: Range<usize>,
-        kept: &Self::Buf,
+        kept: &Self::Kept,
         to: &[u32],
-        columns: Range<usize>,
         count: usize,
     ) -> Result<Vec<u32>>;
     /// Normalises all rows of `x`, or the listed ones in that order.
@@ -115,16 +125,17 @@ pub trait Backend: Send + 'static {
         into: Into,
         out: &mut Self::Buf,
     ) -> Result<()>;
-    /// Attention of `q` `[query rows, heads · dim]` over the rows of all `kv` buffers, one after the
-    /// other, each `[key rows, 2 · kv_heads · dim]` (keys, then values; keys not yet rotated). Softmax
-    /// runs over each span's whole key range.
+    /// Attention of `q` `[query rows, heads · dim]`. The plan counts keys through the rows of `kv`
+    /// `[key rows, 2 · kv_heads · dim]` (keys, then values; keys not yet rotated) and then through what is
+    /// `kept`; the keys of a span are all in one of them. Softmax runs over a span's whole key range.
     ///
     /// With a probe, adds the head-averaged attention mass that the plan asks for to it: a
     /// `[1, n]` buffer with each [`Ask`]'s block in order.
     fn attend(
         &mut self,
         q: &Self::Buf,
-        kv: &[&Self::Buf],
+        kv: &Self::Buf,
+        kept: &[&Self::Kept],
         heads: &Heads,
         plan: &Self::Plan,
         probe: Option<&mut Self::Buf>,

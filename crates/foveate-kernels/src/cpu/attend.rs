@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use super::isa::Chosen;
+use super::kept::Kept;
 use super::lines::{LANES, Line, floats, floats_mut};
 use super::micro::{Ahead, Tile};
-use super::pack::{Operands, Queries, Sources};
+use super::pack::{Head, Operands, Queries, Sources, turn_room};
 use super::plan::{Block, Schedule, check_rotation};
 use super::report::Seen;
 use super::rows::Rows;
@@ -35,14 +36,24 @@ struct Attention<'a> {
 pub(super) fn attend(
     shop: &mut Workshop,
     q: &Rows,
-    kv: &[&Rows],
+    kv: &Rows,
+    kept: &[&Kept],
     heads: &Heads,
     schedule: &Schedule,
     probe: Option<&mut Rows>,
     out: &mut Rows,
 ) -> Result<()> {
-    check(q, kv, heads, schedule, out)?;
-    let kv = &Sources::new(kv);
+    check(q, kv, kept, heads, schedule, out)?;
+    let sources = &Sources::new(shop.isa, heads, kv, kept);
+    for block in &schedule.blocks {
+        if sources.find(&block.keys).is_none() {
+            return Err(Error::shape(
+                "keys of a span",
+                "all in the fresh rows, or all in the rows that one lane keeps",
+                format!("{:?}", block.keys),
+            ));
+        }
+    }
     if let Some(probe) = &probe {
         same("floats of a probe", schedule.probe_len, probe.data.len())?;
     }
@@ -59,7 +70,7 @@ pub(super) fn attend(
     let probing = probe.is_some() && schedule.report_len > 0;
     let queries_per_kv = heads.count / heads.kv_count;
     let report_len = if probing { schedule.report_len } else { 0 };
-    let group = group(heads, kv.rows(), report_len);
+    let group = group(heads, sources.rows, report_len);
     shop.prepare(|desk| prepare(desk, shop.isa, heads, schedule))?;
     let mut shared = std::mem::take(&mut shop.shared);
     let attention = Attention {
@@ -77,7 +88,7 @@ pub(super) fn attend(
         let kv_heads = first..(first + group).min(heads.kv_count);
         let operands = Operands::new(
             shop.isa,
-            kv,
+            sources,
             *heads,
             kv_heads.clone(),
             schedule,
@@ -87,13 +98,20 @@ pub(super) fn attend(
         let reports_len = report_len * kv_heads.len() * queries_per_kv;
         let reports = shared.reports.floats(reports_len)?;
         let reports = Share::new(reports);
-        attention.heads(shop, &operands, kv_heads, &reports, probe.as_ref());
+        attention.heads(shop, sources, &operands, kv_heads, &reports, probe.as_ref());
     }
     shop.shared = shared;
     Ok(())
 }
 
-fn check(q: &Rows, kv: &[&Rows], heads: &Heads, schedule: &Schedule, out: &Rows) -> Result<()> {
+fn check(
+    q: &Rows,
+    kv: &Rows,
+    kept: &[&Kept],
+    heads: &Heads,
+    schedule: &Schedule,
+    out: &Rows,
+) -> Result<()> {
     if heads.kv_count == 0 || heads.dim == 0 || !heads.count.is_multiple_of(heads.kv_count) {
         return Err(Error::shape(
             "heads",
@@ -102,16 +120,14 @@ fn check(q: &Rows, kv: &[&Rows], heads: &Heads, schedule: &Schedule, out: &Rows)
         ));
     }
     same("width of queries", heads.count * heads.dim, q.width)?;
-    q.must_be_floats("queries")?;
-    out.must_be_floats("attention output")?;
-    for kv in kv {
-        same(
-            "width of keys and values",
-            2 * heads.kv_count * heads.dim,
-            kv.width,
-        )?;
+    let width = 2 * heads.kv_count * heads.dim;
+    same("width of keys and values", width, kv.width)?;
+    for kept in kept {
+        let shape = &kept.shape;
+        same("key heads that are kept", heads.kv_count, shape.heads)?;
+        same("width of a head that is kept", heads.dim, shape.dim)?;
     }
-    let key_rows = kv.iter().map(|kv| kv.rows).sum();
+    let key_rows = kept.iter().fold(kv.rows, |sum, kept| sum + kept.shape.rows);
     same("width of attention output", q.width, out.width)?;
     check_rotation(schedule.turns.as_ref(), heads.dim)?;
     if schedule.query_rows > q.rows || schedule.key_rows > key_rows {
@@ -143,7 +159,7 @@ fn prepare(desk: &mut Desk, isa: Chosen, heads: &Heads, schedule: &Schedule) -> 
     let keys = schedule.longest + 2 * isa.tile().0;
     desk.scores.lines(keys * panels)?;
     desk.sums.lines(rows * heads.dim.div_ceil(LANES))?;
-    desk.wide.floats(2 * LANES * (heads.dim + LANES))?;
+    desk.wide.floats(turn_room(heads.dim))?;
     desk.queries.lines(panels * heads.dim).map(|_| ())
 }
 
@@ -152,6 +168,7 @@ impl Attention<'_> {
     fn heads(
         &self,
         shop: &Workshop,
+        sources: &Sources<'_>,
         operands: &Operands<'_>,
         kv_heads: Range<usize>,
         reports: &Share<'_, f32>,
@@ -170,16 +187,13 @@ impl Attention<'_> {
                 // Head by head, so that one head's keys and values stay in the second cache.
                 let blocks = &self.schedule.blocks;
                 let (head, block) = (task / blocks.len(), &blocks[task % blocks.len()]);
+                let source = sources.find(&block.keys).expect("checked before");
                 // SAFETY: all packing is done, so from here on everybody only reads.
-                let (keys, values) = unsafe { operands.head(head / queries_per_kv) };
-                let one = Head {
-                    number: kv_heads.start * queries_per_kv + head,
-                    keys,
-                    values,
-                    key_rows: operands.rows(),
-                };
+                let kv = unsafe { operands.head(source, head / queries_per_kv) };
+                let number = kv_heads.start * queries_per_kv + head;
                 let reports = probe.map(|_| (reports, head * self.schedule.report_len));
-                self.block(desk, block, &one, reports);
+                let keys = block.keys.start - source.first..block.keys.end - source.first;
+                self.block(desk, block, number, &kv, keys, reports);
             });
             let Some(probe) = probe else { return };
             attending.wait();
@@ -198,7 +212,9 @@ impl Attention<'_> {
         &self,
         desk: &mut Desk,
         block: &Block,
+        number: usize,
         head: &Head<'_>,
+        keys: Range<usize>,
         reports: Option<(&Share<'_, f32>, usize)>,
     ) {
         let rows = block.queries.len();
@@ -206,22 +222,22 @@ impl Attention<'_> {
         let panels = rows.div_ceil(LANES);
         let prepared = "the desk was prepared for the largest block";
         let queries = desk.queries.lines(panels * width).expect(prepared);
-        let turn_room = desk.wide.floats(LANES * (width + LANES)).expect(prepared);
+        let room = desk.wide.floats(turn_room(width)).expect(prepared);
         let from = Queries {
             isa: self.isa,
             q: self.q,
             width,
             turns: self.schedule.turns.as_ref(),
         };
-        from.pack(block.queries.clone(), head.number, turn_room, queries);
+        from.pack(block.queries.clone(), number, room, queries);
 
         let tile_rows = self.isa.tile().0;
-        let first_key = block.keys.start - block.keys.start % tile_rows;
-        let scores_len = (block.keys.end - first_key).next_multiple_of(tile_rows) * panels;
+        let first_key = keys.start - keys.start % tile_rows;
+        let scores_len = (keys.end - first_key).next_multiple_of(tile_rows) * panels;
         let scores = desk.scores.lines(scores_len).expect(prepared);
-        self.score(head, queries, panels, first_key..block.keys.end, scores);
-        let scores = &mut scores[(block.keys.start - first_key) * panels..];
-        let scores = &mut scores[..block.keys.len() * panels];
+        self.score(head, queries, panels, first_key..keys.end, scores);
+        let scores = &mut scores[(keys.start - first_key) * panels..];
+        let scores = &mut scores[..keys.len() * panels];
         block.hide(scores, panels, f32::NEG_INFINITY);
         let inverse = softmax(self.isa, panels, scores);
         // The exponential is never quite zero.
@@ -243,13 +259,13 @@ impl Attention<'_> {
             .sums
             .lines(rows * width.div_ceil(LANES))
             .expect(prepared);
-        self.weigh(head, block, scores, panels, sums);
+        self.weigh(head, rows, keys, scores, panels, sums);
         self.isa.run(Weighted {
             sums,
             rows,
             inverse: &inverse,
             out: &self.out,
-            at: block.queries.start * self.q.width + head.number * width,
+            at: block.queries.start * self.q.width + number * width,
             width,
             stride: self.q.width,
         });
@@ -267,8 +283,8 @@ impl Attention<'_> {
         let (tile_rows, tile_panels) = self.isa.tile();
         let width = self.heads.dim;
         for key in keys.clone().step_by(tile_rows) {
-            let rows = tile_rows.min(head.key_rows - key);
-            let a = &head.keys[key * width..(key + rows) * width];
+            let rows = tile_rows.min(head.rows - key);
+            let a = &head.keys[key * width..(key + tile_rows) * width];
             for panel in (0..panels).step_by(tile_panels) {
                 let count = tile_panels.min(panels - panel);
                 let b = &queries[panel * width..(panel + count) * width];
@@ -277,7 +293,7 @@ impl Attention<'_> {
                 let tile = Tile {
                     depth: width,
                     a: a.as_ptr(),
-                    a_step: rows,
+                    a_step: tile_rows,
                     b: b.as_ptr(),
                     b_panel: width,
                     c: c.as_mut_ptr(),
@@ -296,15 +312,15 @@ impl Attention<'_> {
     fn weigh(
         &self,
         head: &Head<'_>,
-        block: &Block,
+        rows: usize,
+        range: Range<usize>,
         scores: &[Line],
         panels: usize,
         sums: &mut [Line],
     ) {
         let (tile_rows, tile_panels) = self.isa.tile();
-        let rows = block.queries.len();
         let value_panels = self.heads.dim.div_ceil(LANES);
-        let keys = block.keys.len();
+        let keys = range.len();
         if keys == 0 {
             floats_mut(sums).fill(0.0);
         }
@@ -313,8 +329,8 @@ impl Attention<'_> {
             let scores = floats(&scores[key * panels..(key + depth) * panels]);
             for panel in (0..value_panels).step_by(tile_panels) {
                 let count = tile_panels.min(value_panels - panel);
-                let from = panel * head.key_rows + block.keys.start + key;
-                let b = &head.values[from..from + (count - 1) * head.key_rows + depth];
+                let from = panel * head.rows + range.start + key;
+                let b = &head.values[from..from + (count - 1) * head.rows + depth];
                 for row in (0..rows).step_by(tile_rows) {
                     let height = tile_rows.min(rows - row);
                     let c = &mut sums[panel * rows + row..(panel + count) * rows];
@@ -323,7 +339,7 @@ impl Attention<'_> {
                         a: scores[row..].as_ptr(),
                         a_step: panels * LANES,
                         b: b.as_ptr(),
-                        b_panel: head.key_rows,
+                        b_panel: head.rows,
                         c: c.as_mut_ptr(),
                         c_row: 1,
                         c_panel: rows,
@@ -367,13 +383,4 @@ impl Block {
             scores[key * panels + query / LANES][query % LANES] = score;
         }
     }
-}
-
-/// One head's packed keys and values.
-struct Head<'a> {
-    /// Of the query.
-    number: usize,
-    keys: &'a [f32],
-    values: &'a [Line],
-    key_rows: usize,
 }

@@ -91,10 +91,15 @@ pub(super) fn reserve<T>(memory: &mut Vec<T>, more: usize, what: &'static str) -
     Ok(())
 }
 
-/// Numbers whose zero is all zero bits.
-pub(super) trait Zero: Copy + Default {}
-impl Zero for f32 {}
-impl Zero for u16 {}
+/// A type whose values may be all zero bits.
+///
+/// # Safety
+/// All zero bits must be a value of it.
+pub(super) unsafe trait Zero: Copy {}
+// SAFETY: zero.
+unsafe impl Zero for f32 {}
+// SAFETY: sixteen zeros.
+unsafe impl Zero for Line {}
 
 /// `count` zeros in memory that nobody has touched yet: its pages come when they are written, on the
 /// thread that writes them.

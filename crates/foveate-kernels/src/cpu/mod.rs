@@ -18,7 +18,7 @@ mod groups;
 mod inputs;
 mod integer;
 mod isa;
-mod keep;
+mod kept;
 mod lines;
 mod micro;
 mod pack;
@@ -42,6 +42,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use isa::Isa;
+pub use kept::Kept;
 pub use panels::Packed;
 use plan::Angles;
 pub use plan::Schedule;
@@ -113,6 +114,7 @@ impl Cpu {
 
 impl Backend for Cpu {
     type Buf = Rows;
+    type Kept = Kept;
     type Weight = Packed;
     type Plan = Schedule;
 
@@ -167,8 +169,9 @@ impl Backend for Cpu {
         Rows::new(rows, width, &self.buffers)
     }
 
-    fn kept(&self, rows: usize, width: usize, dtype: Dtype) -> Result<Rows> {
-        Rows::kept(rows, width, dtype, &self.buffers)
+    fn kept(&self, rows: usize, heads: &Heads, dtype: Dtype) -> Result<Kept> {
+        let (tile_rows, _) = self.shop.isa.tile();
+        Kept::new(rows, heads, dtype, tile_rows, &self.buffers)
     }
 
     fn resize(&self, buf: &mut Rows, rows: usize) -> Result<()> {
@@ -192,7 +195,6 @@ impl Backend for Cpu {
     }
 
     fn read(&mut self, x: &Rows, rows: Range<usize>, out: &mut Vec<f32>) -> Result<()> {
-        x.must_be_floats("rows read")?;
         if rows.start > rows.end || rows.end > x.rows {
             return Err(Error::shape(
                 "rows read",
@@ -220,19 +222,26 @@ impl Backend for Cpu {
         into: Into,
         out: &mut Rows,
     ) -> Result<()> {
-        keep::scatter(&self.shop.team, x, from, to, into, out)
+        rows::scatter(&self.shop.team, x, from, to, into, out)
+    }
+
+    fn keep(&mut self, kv: &Rows, from: &[u32], to: &[u32], kept: &mut Kept) -> Result<()> {
+        kept::keep(&self.shop.team, kv, from, to, kept)
+    }
+
+    fn keep_only(&mut self, kept: &Kept, rows: &[u32]) -> Result<Kept> {
+        kept::keep_only(&self.shop.team, kept, rows)
     }
 
     fn least_alike(
         &mut self,
-        x: &Rows,
+        kv: &Rows,
         rows: Range<usize>,
-        kept: &Rows,
+        kept: &Kept,
         to: &[u32],
-        columns: Range<usize>,
         count: usize,
     ) -> Result<Vec<u32>> {
-        keep::least_alike_kept(x, rows, kept, to, columns, count)
+        kept::least_alike_values(kv, rows, kept, to, count)
     }
 
     fn norm(
@@ -247,8 +256,6 @@ impl Backend for Cpu {
 
     fn linear(&mut self, x: &Rows, w: &Packed, act: Act, into: Into, out: &mut Rows) -> Result<()> {
         same("inputs of a linear", w.inputs, x.width)?;
-        x.must_be_floats("inputs of a linear")?;
-        out.must_be_floats("outputs of a linear")?;
         same(
             "gated weight and SwiGLU go together",
             usize::from(w.layout == Layout::Gated),
@@ -289,13 +296,14 @@ impl Backend for Cpu {
     fn attend(
         &mut self,
         q: &Rows,
-        kv: &[&Rows],
+        kv: &Rows,
+        kept: &[&Kept],
         heads: &Heads,
         plan: &Schedule,
         probe: Option<&mut Rows>,
         out: &mut Rows,
     ) -> Result<()> {
-        attend::attend(&mut self.shop, q, kv, heads, plan, probe, out)
+        attend::attend(&mut self.shop, q, kv, kept, heads, plan, probe, out)
     }
 
     fn rank(

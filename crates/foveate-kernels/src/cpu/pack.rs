@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::isa::{Chosen, Kernel, Simd};
-use super::lines::{LANES, Line, Scratch, floats_mut};
-use super::panels::widen;
+use super::kept::{Kept, Part};
+use super::lines::{LANES, Line, Scratch, floats_mut, prefetch};
 use super::plan::{Schedule, Turns};
 use super::rows::Rows;
 use super::share::Share;
@@ -17,178 +17,283 @@ const TASK_TILES: usize = 2;
 /// Rows of values that are on their way while one is packed.
 const VALUES_AHEAD: usize = 4;
 
-/// Rows of keys and values in several buffers, counted through.
+/// Rows of keys and values: those just computed, or those that somebody keeps.
+#[derive(Clone, Copy)]
+enum Rest<'a> {
+    Fresh(&'a Rows),
+    Kept(&'a Kept),
+}
+
+/// Some of the rows that a plan counts through, and where they are packed.
+pub(super) struct Source<'a> {
+    from: Rest<'a>,
+    /// The plan's number of its first row.
+    pub(super) first: usize,
+    pub(super) rows: usize,
+    /// Its first float among a head's packed keys.
+    keys: usize,
+    /// Its first line among a head's packed values; none if they are read where they are kept.
+    values: Option<usize>,
+    /// Its first task.
+    task: usize,
+}
+
+/// All rows that a plan counts through.
 pub(super) struct Sources<'a> {
-    /// Each with the number of its first row.
-    parts: Vec<(usize, &'a Rows)>,
-    rows: usize,
+    parts: Vec<Source<'a>>,
+    tile_rows: usize,
+    pub(super) rows: usize,
+    /// Floats of a head's packed keys.
+    keys: usize,
+    /// Lines of a head's packed values.
+    values: usize,
+    tasks: usize,
 }
 
 impl<'a> Sources<'a> {
-    pub(super) fn new(buffers: &[&'a Rows]) -> Self {
-        let mut rows = 0;
-        let parts = buffers.iter().map(|buffer| {
-            let first = rows;
-            rows += buffer.rows;
-            (first, *buffer)
-        });
-        Self {
-            parts: parts.collect(),
-            rows,
+    pub(super) fn new(isa: Chosen, heads: &Heads, fresh: &'a Rows, kept: &[&'a Kept]) -> Self {
+        let mut all = Self {
+            parts: Vec::with_capacity(1 + kept.len()),
+            tile_rows: isa.tile().0,
+            rows: 0,
+            keys: 0,
+            values: 0,
+            tasks: 0,
+        };
+        all.push(heads, Rest::Fresh(fresh), fresh.rows);
+        for kept in kept {
+            all.push(heads, Rest::Kept(kept), kept.shape.rows);
         }
+        all
     }
 
-    pub(super) fn rows(&self) -> usize {
-        self.rows
+    fn push(&mut self, heads: &Heads, from: Rest<'a>, rows: usize) {
+        let read_where_kept = matches!(from, Rest::Kept(kept) if kept.lines(0).is_some());
+        self.parts.push(Source {
+            from,
+            first: self.rows,
+            rows,
+            keys: self.keys,
+            values: (!read_where_kept).then_some(self.values),
+            task: self.tasks,
+        });
+        self.rows += rows;
+        self.keys += rows.next_multiple_of(self.tile_rows) * heads.dim;
+        if !read_where_kept {
+            self.values += rows * heads.dim.div_ceil(LANES);
+        }
+        self.tasks += rows.div_ceil(TASK_TILES * self.tile_rows);
     }
 
-    /// The buffer that holds row `row`, and which of its rows that is.
-    fn find(&self, row: usize) -> (&'a Rows, usize) {
-        let part = self.parts.partition_point(|(first, _)| *first <= row) - 1;
-        let (first, buffer) = self.parts[part];
-        (buffer, row - first)
-    }
-
-    fn prefetch(&self, row: usize, columns: Range<usize>) {
-        let (buffer, row) = self.find(row);
-        buffer.prefetch(row, columns);
+    /// The one that has all these keys.
+    pub(super) fn find(&self, keys: &Range<usize>) -> Option<&Source<'a>> {
+        let last = self.parts.partition_point(|part| part.first <= keys.start);
+        // Before it are only those without rows.
+        let part = &self.parts[last.checked_sub(1)?];
+        (keys.end <= part.first + part.rows).then_some(part)
     }
 }
 
 /// Keys and values of some heads.
 pub(super) struct Operands<'a> {
     isa: Chosen,
-    kv: &'a Sources<'a>,
+    sources: &'a Sources<'a>,
     heads: Heads,
     kv_heads: Range<usize>,
     schedule: &'a Schedule,
-    tile_rows: usize,
-    /// `[heads][tiles][dim][tile rows]`
+    /// `[heads][sources][tiles][dim][tile rows]`
     keys: Share<'a, f32>,
-    /// `[heads][dim / 16][rows]`
+    /// `[heads][sources][dim / 16][rows]`
     values: Share<'a, Line>,
+}
+
+/// One head's keys and values of one source.
+pub(super) struct Head<'a> {
+    /// `[tiles][dim][tile rows]`
+    pub(super) keys: &'a [f32],
+    /// `[dim / 16][rows]`
+    pub(super) values: &'a [Line],
+    pub(super) rows: usize,
 }
 
 impl<'a> Operands<'a> {
     pub(super) fn new(
         isa: Chosen,
-        kv: &'a Sources<'a>,
+        sources: &'a Sources<'a>,
         heads: Heads,
         kv_heads: Range<usize>,
         schedule: &'a Schedule,
         keys: &'a mut Scratch,
         values: &'a mut Scratch,
     ) -> Result<Self> {
-        let panels = heads.dim.div_ceil(LANES);
-        let keys = keys.floats(kv_heads.len() * kv.rows * heads.dim)?;
-        let values = values.lines(kv_heads.len() * kv.rows * panels)?;
+        let keys = keys.floats(kv_heads.len() * sources.keys)?;
+        let values = values.lines(kv_heads.len() * sources.values)?;
         Ok(Self {
             isa,
-            kv,
+            sources,
             heads,
             schedule,
-            tile_rows: isa.tile().0,
             keys: Share::new(keys),
             values: Share::new(values),
             kv_heads,
         })
     }
 
-    pub(super) fn rows(&self) -> usize {
-        self.kv.rows
-    }
-
     pub(super) fn tasks(&self) -> usize {
-        self.kv.rows.div_ceil(TASK_TILES * self.tile_rows)
+        self.sources.tasks
     }
 
-    /// Packs some rows of all heads; `room` is for rotated rows, and for widened ones.
+    /// Packs some rows of all heads. `room` is for rotated rows, and for widened ones.
     pub(super) fn pack(&self, task: usize, room: &mut Scratch) {
-        let step = TASK_TILES * self.tile_rows;
-        let first = task * step;
-        let rows = first..(first + step).min(self.kv.rows);
-        if !self.schedule.reads(&rows) {
+        let parts = &self.sources.parts;
+        let source = &parts[parts.partition_point(|part| part.task <= task) - 1];
+        let step = TASK_TILES * self.sources.tile_rows;
+        let first = (task - source.task) * step;
+        let rows = first..(first + step).min(source.rows);
+        let counted = source.first + rows.start..source.first + rows.end;
+        if !self.schedule.reads(&counted) {
             return;
         }
         let room = room
-            .floats(2 * LANES * (self.heads.dim + LANES))
-            .expect("the desk was prepared for sixteen rows twice");
-        for tile in rows.clone().step_by(self.tile_rows) {
-            self.pack_keys(tile..(tile + self.tile_rows).min(rows.end), room);
-        }
-        let columns = (self.heads.kv_count + self.kv_heads.start) * self.heads.dim
-            ..(self.heads.kv_count + self.kv_heads.end) * self.heads.dim;
-        for row in rows {
-            let ahead = row + VALUES_AHEAD;
-            if ahead < self.kv.rows && self.schedule.reads(&(ahead..ahead + 1)) {
-                self.kv.prefetch(ahead, columns.clone());
+            .floats(turn_room(self.heads.dim))
+            .expect("the desk was prepared for two times sixteen rows");
+        for tile in rows.clone().step_by(self.sources.tile_rows) {
+            let tile = tile..(tile + self.sources.tile_rows).min(rows.end);
+            match source.from {
+                Rest::Fresh(fresh) => self.pack_keys(source, fresh, tile, room),
+                Rest::Kept(kept) => self.turn_keys(source, kept, tile, room),
             }
-            self.pack_values(row);
+        }
+        match (source.from, source.values) {
+            (Rest::Fresh(fresh), Some(at)) => self.pack_values(source, fresh, rows, at),
+            (Rest::Kept(kept), Some(at)) => self.widen_values(source, kept, &rows, at),
+            (_, None) => {}
         }
     }
 
-    fn pack_keys(&self, tile: Range<usize>, room: &mut [f32]) {
+    /// The packed tile that begins with row `row` of a source, of the `head`th of these heads.
+    ///
+    /// # Safety
+    /// No tile of a head may be taken twice at a time.
+    #[expect(clippy::mut_from_ref, reason = "a part of what tasks share")]
+    unsafe fn tile(&self, source: &Source<'_>, head: usize, row: usize) -> &mut [f32] {
+        let at = head * self.sources.keys + source.keys + row * self.heads.dim;
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.keys
+                .part(at..at + self.sources.tile_rows * self.heads.dim)
+        }
+    }
+
+    /// Cosines and sines of some of a source's rows.
+    fn turns(&self, source: &Source<'_>, rows: &Range<usize>) -> Option<(&[f32], usize)> {
+        let turns = self.schedule.turns.as_ref()?;
+        Some(turns.keys(source.first + rows.start..source.first + rows.end))
+    }
+
+    /// Rotates rows and puts them side by side.
+    fn pack_keys(&self, source: &Source<'_>, fresh: &Rows, tile: Range<usize>, room: &mut [f32]) {
         let width = self.heads.dim;
-        let (room, wide) = room.split_at_mut(LANES * (width + LANES));
         for head in self.kv_heads.clone() {
             // Heads of one row are far from those of the next, where hardware does not look ahead.
-            for row in tile.end..(tile.end + tile.len()).min(self.kv.rows) {
-                self.kv.prefetch(row, head * width..(head + 1) * width);
+            for row in tile.end..(tile.end + tile.len()).min(source.rows) {
+                prefetch(&fresh.row(row)[head * width..(head + 1) * width]);
             }
-            let mut row = tile.start;
-            while row < tile.end {
-                let (buffer, from) = self.kv.find(row);
-                let rows = (buffer.rows - from).min(tile.end - row);
-                let turns = self.schedule.turns.as_ref();
-                let columns = head * width..(head + 1) * width;
-                let (x, stride) = if buffer.half_row(from).is_some() {
-                    for (r, wide) in wide.chunks_exact_mut(width).take(rows).enumerate() {
-                        let halves = buffer.half_row(from + r).unwrap_or_default();
-                        widen_all(&halves[columns.clone()], wide);
-                    }
-                    (&*wide, width)
-                } else {
-                    let at = from * buffer.width + columns.start;
-                    (&buffer.data[at..], buffer.width)
-                };
-                self.isa.run(Turn {
-                    x,
-                    stride,
-                    rows,
-                    width,
-                    by: turns.map(|turns| turns.keys(row..row + rows)),
-                    scale: 1.0,
-                    out: &mut room[(row - tile.start) * (width + LANES)..],
-                });
-                row += rows;
-            }
-            let at = ((head - self.kv_heads.start) * self.kv.rows + tile.start) * width;
+            self.isa.run(Turn {
+                x: &fresh.data[tile.start * fresh.width + head * width..],
+                stride: fresh.width,
+                rows: tile.len(),
+                width,
+                by: self.turns(source, &tile),
+                scale: 1.0,
+                out: room,
+            });
             // SAFETY: every tile of every head is packed by one task.
-            let out = unsafe { self.keys.part(at..at + tile.len() * width) };
-            transpose(room, width + LANES, tile.len(), width, out, tile.len());
+            let out = unsafe { self.tile(source, head - self.kv_heads.start, tile.start) };
+            let step = self.sources.tile_rows;
+            transpose(room, width + LANES, tile.len(), width, out, step);
         }
     }
 
-    fn pack_values(&self, row: usize) {
+    /// Rotates rows that are kept side by side already: as one long row, by the angles side by side.
+    fn turn_keys(&self, source: &Source<'_>, kept: &Kept, tile: Range<usize>, room: &mut [f32]) {
+        let (width, step) = (self.heads.dim, self.sources.tile_rows);
+        let (angles, wide) = room.split_at_mut(LANES * (width + LANES));
+        let by = self.turns(source, &tile).map(|(table, half)| {
+            transpose(table, 2 * half, tile.len(), 2 * half, angles, step);
+            (&angles[..2 * half * step], half * step)
+        });
+        for head in self.kv_heads.clone() {
+            let x = match kept.keys(head, tile.start / step) {
+                Part::Floats(x) => x,
+                halves @ Part::Halves(_) => {
+                    halves.write(&mut wide[..width * step]);
+                    &wide[..width * step]
+                }
+            };
+            // SAFETY: every tile of every head is packed by one task.
+            let out = unsafe { self.tile(source, head - self.kv_heads.start, tile.start) };
+            self.isa.run(Turn {
+                x,
+                stride: 0,
+                rows: 1,
+                width: width * step,
+                by,
+                scale: 1.0,
+                out,
+            });
+        }
+    }
+
+    /// Lines of the `panel`th panel of the `head`th of these heads' packed values.
+    ///
+    /// # Safety
+    /// No line may be taken twice at a time.
+    #[expect(clippy::mut_from_ref, reason = "a part of what tasks share")]
+    unsafe fn lines(
+        &self,
+        (source, at): (&Source<'_>, usize),
+        head: usize,
+        panel: usize,
+        rows: &Range<usize>,
+    ) -> &mut [Line] {
+        let first = head * self.sources.values + at + panel * source.rows;
+        // SAFETY: the caller's promise.
+        unsafe { self.values.part(first + rows.start..first + rows.end) }
+    }
+
+    fn pack_values(&self, source: &Source<'_>, fresh: &Rows, rows: Range<usize>, at: usize) {
         let width = self.heads.dim;
-        let panels = width.div_ceil(LANES);
-        let (buffer, from) = self.kv.find(row);
-        let first = (self.heads.kv_count + self.kv_heads.start) * width;
-        for head in 0..self.kv_heads.len() {
-            for panel in 0..panels {
-                let start = panel * LANES;
-                let count = LANES.min(width - start);
-                let columns = first + head * width + start..first + head * width + start + count;
-                let at = (head * panels + panel) * self.kv.rows + row;
+        let skipped = self.heads.kv_count + self.kv_heads.start;
+        let columns = skipped * width..(skipped + self.kv_heads.len()) * width;
+        for row in rows {
+            let ahead = row + VALUES_AHEAD;
+            if ahead < source.rows {
+                prefetch(&fresh.row(ahead)[columns.clone()]);
+            }
+            let heads = fresh.row(row)[columns.clone()].chunks_exact(width);
+            for (head, values) in heads.enumerate() {
+                for (panel, values) in values.chunks(LANES).enumerate() {
+                    // SAFETY: every row of every head is packed by one task.
+                    let lines = unsafe { self.lines((source, at), head, panel, &(row..row + 1)) };
+                    if let Ok(values) = <&[f32; LANES]>::try_from(values) {
+                        lines[0].0 = *values;
+                    } else {
+                        lines[0].fill(0.0);
+                        lines[0][..values.len()].copy_from_slice(values);
+                    }
+                }
+            }
+        }
+    }
+
+    fn widen_values(&self, source: &Source<'_>, kept: &Kept, rows: &Range<usize>, at: usize) {
+        for head in self.kv_heads.clone() {
+            for panel in 0..self.heads.dim.div_ceil(LANES) {
+                let here = head - self.kv_heads.start;
                 // SAFETY: every row of every head is packed by one task.
-                let line = unsafe { &mut self.values.part(at..at + 1)[0] };
-                if count < LANES {
-                    line.fill(0.0);
-                }
-                match buffer.half_row(from) {
-                    Some(halves) => widen_all(&halves[columns], &mut line[..count]),
-                    None => line[..count].copy_from_slice(&buffer.row(from)[columns]),
-                }
+                let lines = unsafe { self.lines((source, at), here, panel, rows) };
+                kept.values(head, panel, rows).write(floats_mut(lines));
             }
         }
     }
@@ -197,24 +302,31 @@ impl<'a> Operands<'a> {
     ///
     /// # Safety
     /// All tasks must have been packed, and nobody may pack any more.
-    pub(super) unsafe fn head(&self, head: usize) -> (&[f32], &[Line]) {
-        let keys = self.kv.rows * self.heads.dim;
-        let values = self.kv.rows * self.heads.dim.div_ceil(LANES);
+    pub(super) unsafe fn head(&self, source: &Source<'a>, head: usize) -> Head<'_> {
+        let keys = source.rows.next_multiple_of(self.sources.tile_rows) * self.heads.dim;
+        let lines = source.rows * self.heads.dim.div_ceil(LANES);
+        let first_key = head * self.sources.keys + source.keys;
         // SAFETY: nobody writes, by the caller's promise.
-        unsafe {
-            (
-                &self.keys.all()[head * keys..(head + 1) * keys],
-                &self.values.all()[head * values..(head + 1) * values],
-            )
+        let (all_keys, all_values) = unsafe { (self.keys.all(), self.values.all()) };
+        let values = match (source.values, source.from) {
+            (Some(at), _) => &all_values[head * self.sources.values + at..][..lines],
+            (None, Rest::Kept(kept)) => {
+                let lines = kept.lines(self.kv_heads.start + head);
+                lines.expect("values that are not packed are read where they are kept")
+            }
+            (None, Rest::Fresh(_)) => unreachable!("the values of fresh rows are packed"),
+        };
+        Head {
+            keys: &all_keys[first_key..first_key + keys],
+            values,
+            rows: source.rows,
         }
     }
 }
 
-#[inline(always)]
-fn widen_all(halves: &[u16], out: &mut [f32]) {
-    for (slot, half) in out.iter_mut().zip(halves) {
-        *slot = widen(*half);
-    }
+/// Floats of room that packing needs: twice sixteen rows.
+pub(super) fn turn_room(dim: usize) -> usize {
+    2 * LANES * (dim + LANES)
 }
 
 /// Queries on their way into panels.

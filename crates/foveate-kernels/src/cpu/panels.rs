@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use super::groups::Groups;
-use super::lines::{Held, LANES, Line, reserve};
+use super::lines::{Held, LANES, Line, Zero, reserve};
 use super::share::Share;
 use super::team::Team;
 use crate::backend::Layout;
@@ -17,6 +17,9 @@ use crate::tensor::{Dtype, TensorView};
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(32))]
 pub(super) struct Half(pub(super) [u16; LANES]);
+
+// SAFETY: sixteen zeros.
+unsafe impl Zero for Half {}
 
 /// A weight packed for [`Cpu`](super::Cpu).
 #[derive(Debug)]
@@ -127,6 +130,18 @@ impl Panels {
             Self::TableBlocks(_, blocks) => blocks.len(),
         }
     }
+}
+
+/// The lines as plain numbers.
+pub(super) fn halves(lines: &[Half]) -> &[u16] {
+    // SAFETY: a `Half` is exactly sixteen numbers without padding.
+    unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * LANES) }
+}
+
+/// The lines as plain numbers, to be written.
+pub(super) fn halves_mut(lines: &mut [Half]) -> &mut [u16] {
+    // SAFETY: a `Half` is exactly sixteen numbers without padding.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) }
 }
 
 /// The nearest bfloat16, the even one of two; in a form that becomes vector instructions.

@@ -51,7 +51,6 @@ pub(super) fn rank(
     out: &mut Vec<Guess>,
 ) -> Result<()> {
     same("inputs of the head", head.inputs, x.width)?;
-    x.must_be_floats("inputs of the head")?;
     same("picks", x.rows, rank.picks.len())?;
     rank.check(head.outputs)?;
     same(

@@ -5,15 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use super::isa::{Chosen, Kernel, Simd};
-use super::keep;
-use super::lines::{Held, LANES, Zero, prefetch, reserve, zeros};
-use super::panels::{Packed, widen};
+use super::lines::{Held, LANES, reserve, zeros};
+use super::panels::Packed;
 use super::share::Share;
 use super::team::Team;
-use crate::backend::{Norm, NormKind, RowMap};
+use crate::backend::{Into, Norm, NormKind, RowMap};
 use crate::error::{Error, Result, same};
 use crate::reference::Plain;
-use crate::tensor::Dtype;
 
 /// Activations `[rows, width]` of [`Cpu`](super::Cpu).
 #[derive(Debug)]
@@ -21,9 +19,7 @@ use crate::tensor::Dtype;
 pub struct Rows {
     pub(super) rows: usize,
     pub(super) width: usize,
-    /// Empty if the rows are kept as bf16.
     pub(super) data: Vec<f32>,
-    pub(super) halves: Option<Vec<u16>>,
     held: Held,
 }
 
@@ -33,73 +29,10 @@ impl Rows {
             rows: 0,
             width,
             data: Vec::new(),
-            halves: None,
             held: Held::new(total, 0),
         };
         new.resize(rows)?;
         Ok(new)
-    }
-
-    /// Rows of zeros kept as `dtype`, f32 or bf16.
-    pub(super) fn kept(
-        rows: usize,
-        width: usize,
-        dtype: Dtype,
-        total: &Arc<AtomicUsize>,
-    ) -> Result<Self> {
-        let mut new = Self::new(0, width, total)?;
-        new.halves = match dtype {
-            Dtype::F32 => None,
-            Dtype::Bf16 => Some(Vec::new()),
-            _ => {
-                return Err(Error::shape(
-                    "kept rows",
-                    "f32 or bf16",
-                    format!("{dtype:?}"),
-                ));
-            }
-        };
-        new.resize(rows)?;
-        Ok(new)
-    }
-
-    /// An error if the rows are kept as bf16.
-    pub(super) fn must_be_floats(&self, what: &'static str) -> Result<()> {
-        match self.halves {
-            None => Ok(()),
-            Some(_) => Err(Error::shape(what, "rows of f32", "rows of bf16")),
-        }
-    }
-
-    /// Row `row` if the rows are kept as bf16.
-    #[inline(always)]
-    pub(super) fn half_row(&self, row: usize) -> Option<&[u16]> {
-        let halves = self.halves.as_ref()?;
-        Some(&halves[row * self.width..(row + 1) * self.width])
-    }
-
-    /// Room for a row that is kept as bf16 and read as floats.
-    pub(super) fn room(&self) -> Vec<f32> {
-        vec![0.0; if self.halves.is_some() { self.width } else { 0 }]
-    }
-
-    /// Row `row` as floats, in `room` if it is kept as bf16.
-    pub(super) fn floats<'a>(&'a self, row: usize, room: &'a mut [f32]) -> &'a [f32] {
-        let Some(halves) = self.half_row(row) else {
-            return self.row(row);
-        };
-        for (slot, half) in room.iter_mut().zip(halves) {
-            *slot = widen(*half);
-        }
-        room
-    }
-
-    /// Starts to bring some columns of a row into the cache.
-    pub(super) fn prefetch(&self, row: usize, columns: Range<usize>) {
-        match self.half_row(row) {
-            Some(halves) => prefetch(&halves[columns]),
-            None => prefetch(&self.row(row)[columns]),
-        }
     }
 
     /// Changes the rows in use; new ones are zero. Memory is never given back.
@@ -108,21 +41,21 @@ impl Rows {
             what: "activations",
             bytes: usize::MAX,
         })?;
-        let bytes = match &mut self.halves {
-            Some(halves) => resize(halves, floats)?,
-            None => resize(&mut self.data, floats)?,
-        };
+        if self.data.capacity() == 0 {
+            self.data = zeros(floats, "activations")?;
+        } else if floats > self.data.len() {
+            let more = floats - self.data.len();
+            reserve(&mut self.data, more, "activations")?;
+        }
+        self.data.resize(floats, 0.0);
         self.rows = rows;
-        self.held.set(bytes);
+        self.held.set(self.data.capacity() * size_of::<f32>());
         Ok(())
     }
 
     /// No rows, of another width, in the same memory.
     pub(super) fn reshape(&mut self, width: usize) {
         self.data.clear();
-        if let Some(halves) = &mut self.halves {
-            halves.clear();
-        }
         (self.rows, self.width) = (0, width);
     }
 
@@ -145,7 +78,6 @@ impl Rows {
         at: usize,
         count: usize,
     ) -> Result<&mut [f32]> {
-        self.must_be_floats(what)?;
         if at.checked_add(count).is_none_or(|end| end > self.rows) {
             return Err(Error::shape(
                 what,
@@ -155,18 +87,6 @@ impl Rows {
         }
         Ok(&mut self.data[at * self.width..(at + count) * self.width])
     }
-}
-
-/// Makes it `count` numbers long, with zeros at the end; returns the bytes it holds.
-fn resize<T: Zero>(numbers: &mut Vec<T>, count: usize) -> Result<usize> {
-    if numbers.capacity() == 0 {
-        *numbers = zeros(count, "activations")?;
-    } else if count > numbers.len() {
-        let more = count - numbers.len();
-        reserve(numbers, more, "activations")?;
-    }
-    numbers.resize(count, T::default());
-    Ok(numbers.capacity() * size_of::<T>())
 }
 
 pub(super) fn embed(table: &Packed, ids: &[u32], out: &mut Rows, at: usize) -> Result<()> {
@@ -192,9 +112,6 @@ pub(super) fn combine(
     same("width of combined rows", x.width, out.width)?;
     check_map(map, x.rows)?;
     let width = out.width;
-    if x.halves.is_some() || out.halves.is_some() {
-        return keep::combine(team, x, map, out, at);
-    }
     let share = Share::new(out.place("combined rows", at, map.rows())?);
     let sources = map.from.len().div_ceil(map.rows().max(1));
     team.rows(map.rows(), width * (1 + sources), |rows| {
@@ -212,7 +129,40 @@ pub(super) fn combine(
     Ok(())
 }
 
-pub(super) fn check_map(map: &RowMap, rows: usize) -> Result<()> {
+pub(super) fn scatter(
+    team: &Team,
+    x: &Rows,
+    from: &[u32],
+    to: &[u32],
+    into: Into,
+    out: &mut Rows,
+) -> Result<()> {
+    same("width of scattered rows", x.width, out.width)?;
+    same("slots of scattered rows", from.len(), to.len())?;
+    check_rows("rows scattered", from, x.rows)?;
+    check_rows("slots of scattered rows", to, out.rows)?;
+    let width = out.width;
+    let share = Share::new(&mut out.data);
+    let scatter = |range: Range<usize>| {
+        for i in range {
+            let (row, to) = (x.row(from[i] as usize), to[i] as usize);
+            // SAFETY: each row is written by one task: by the only one, or none is in two of them.
+            let slots = unsafe { share.part(to * width..(to + 1) * width) };
+            match into {
+                Into::Store => slots.copy_from_slice(row),
+                Into::Add => slots.iter_mut().zip(row).for_each(|(slot, x)| *slot += x),
+            }
+        }
+    };
+    if to.is_sorted_by(|a, b| a < b) {
+        team.rows(from.len(), 2 * x.width, scatter);
+    } else {
+        scatter(0..from.len());
+    }
+    Ok(())
+}
+
+fn check_map(map: &RowMap, rows: usize) -> Result<()> {
     same("weights of a row map", map.from.len(), map.weight.len())?;
     let ascending = map.starts.windows(2).all(|w| w[0] <= w[1]);
     let end = map.starts.last().copied().unwrap_or(0) as usize;
@@ -242,8 +192,6 @@ pub(super) fn norm(
     out: &mut Rows,
 ) -> Result<()> {
     same("width of a normalised row", x.width, out.width)?;
-    x.must_be_floats("normalised rows")?;
-    out.must_be_floats("normalised rows")?;
     same("scale of a norm", x.width, norm.scale.data.len())?;
     if let Some(shift) = norm.shift {
         same("shift of a norm", x.width, shift.data.len())?;

@@ -32,19 +32,16 @@ pub struct Rows {
     rows: usize,
     width: usize,
     data: Vec<f32>,
-    /// Whatever comes in is rounded to it.
-    kept: Dtype,
+}
+
+/// Keys and values that are kept, as rows; every number is one that `dtype` has.
+#[derive(Debug)]
+pub struct Kept {
+    rows: Rows,
+    dtype: Dtype,
 }
 
 impl Rows {
-    /// What is left of a number that is kept here.
-    fn round(&self, x: f32) -> f32 {
-        match self.kept {
-            Dtype::Bf16 => half::bf16::from_f32(x).to_f32(),
-            _ => x,
-        }
-    }
-
     fn plain(&self) -> Plain<'_> {
         Plain {
             data: &self.data,
@@ -96,6 +93,7 @@ impl Matrix {
 
 impl Backend for Reference {
     type Buf = Rows;
+    type Kept = Kept;
     type Weight = Matrix;
     type Plan = Plan;
 
@@ -165,22 +163,19 @@ impl Backend for Reference {
             rows,
             width,
             data: vec![0.0; rows * width],
-            kept: Dtype::F32,
         })
     }
 
-    fn kept(&self, rows: usize, width: usize, dtype: Dtype) -> Result<Rows> {
-        match dtype {
-            Dtype::F32 | Dtype::Bf16 => Ok(Rows {
-                kept: dtype,
-                ..self.buf(rows, width)?
-            }),
-            _ => Err(Error::shape(
-                "kept rows",
+    fn kept(&self, rows: usize, heads: &Heads, dtype: Dtype) -> Result<Kept> {
+        if !matches!(dtype, Dtype::F32 | Dtype::Bf16) {
+            return Err(Error::shape(
+                "kept keys and values",
                 "f32 or bf16",
                 format!("{dtype:?}"),
-            )),
+            ));
         }
+        let rows = self.buf(rows, 2 * heads.kv_count * heads.dim)?;
+        Ok(Kept { rows, dtype })
     }
 
     fn resize(&self, buf: &mut Rows, rows: usize) -> Result<()> {
@@ -248,8 +243,6 @@ impl Backend for Reference {
                     *o += weight * v;
                 }
             }
-            let rounded: Vec<f32> = out.row(at + i).iter().map(|x| out.round(*x)).collect();
-            out.row_mut(at + i).copy_from_slice(&rounded);
         }
         Ok(())
     }
@@ -272,28 +265,48 @@ impl Backend for Reference {
                     format!("{from} and {to}"),
                 ));
             }
-            for (column, value) in x.row(from as usize).iter().enumerate() {
-                let slot = out.row(to as usize)[column];
-                let value = match into {
+            let row = out.row_mut(to as usize);
+            for (slot, value) in row.iter_mut().zip(x.row(from as usize)) {
+                *slot = match into {
                     Into::Store => *value,
-                    Into::Add => slot + value,
+                    Into::Add => *slot + value,
                 };
-                out.row_mut(to as usize)[column] = out.round(value);
             }
         }
         Ok(())
     }
 
+    fn keep(&mut self, kv: &Rows, from: &[u32], to: &[u32], kept: &mut Kept) -> Result<()> {
+        self.scatter(kv, from, to, Into::Store, &mut kept.rows)?;
+        if kept.dtype == Dtype::Bf16 {
+            for &row in to {
+                for x in kept.rows.row_mut(row as usize) {
+                    *x = half::bf16::from_f32(*x).to_f32();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_only(&mut self, kept: &Kept, rows: &[u32]) -> Result<Kept> {
+        let mut less = self.buf(rows.len(), kept.rows.width)?;
+        self.combine(&kept.rows, &RowMap::gather(rows), &mut less, 0)?;
+        Ok(Kept {
+            rows: less,
+            dtype: kept.dtype,
+        })
+    }
+
     fn least_alike(
         &mut self,
-        x: &Rows,
+        kv: &Rows,
         rows: Range<usize>,
-        kept: &Rows,
+        kept: &Kept,
         to: &[u32],
-        columns: Range<usize>,
         count: usize,
     ) -> Result<Vec<u32>> {
-        least_alike(x.plain(), rows, kept.plain(), to, columns, count)
+        let values = kv.width / 2..kv.width;
+        least_alike(kv.plain(), rows, kept.rows.plain(), to, values, count)
     }
 
     fn norm(
@@ -354,21 +367,25 @@ impl Backend for Reference {
     fn attend(
         &mut self,
         q: &Rows,
-        kv: &[&Rows],
+        kv: &Rows,
+        kept: &[&Kept],
         heads: &Heads,
         plan: &Plan,
         mut probe: Option<&mut Rows>,
         out: &mut Rows,
     ) -> Result<()> {
         same("width of queries", heads.count * heads.dim, q.width)?;
-        for kv in kv {
+        let sources: Vec<&Rows> = std::iter::once(kv)
+            .chain(kept.iter().map(|k| &k.rows))
+            .collect();
+        for kv in &sources {
             same(
                 "width of keys and values",
                 2 * heads.kv_count * heads.dim,
                 kv.width,
             )?;
         }
-        let kv: Vec<&[f32]> = kv
+        let kv: Vec<&[f32]> = sources
             .iter()
             .flat_map(|kv| (0..kv.rows).map(|r| kv.row(r)))
             .collect();

@@ -32,14 +32,21 @@ pub struct Buffer<Buf> {
     inner: Buf,
     rows: usize,
     width: usize,
-    /// Bytes of a number.
-    number: usize,
 }
 
 impl<Buf> Buffer<Buf> {
     fn bytes(&self) -> usize {
-        self.rows * self.width * self.number
+        self.rows * self.width * FLOAT
     }
+}
+
+/// Keys and values that are kept, and how many.
+#[derive(Debug)]
+pub struct Kept<K> {
+    inner: K,
+    /// Bytes of a row.
+    row: usize,
+    rows: usize,
 }
 
 /// A weight and its shape.
@@ -100,6 +107,7 @@ fn flops<W>(rows: usize, w: &Weight<W>) -> f64 {
 
 impl<B: Backend> Backend for Timed<B> {
     type Buf = Buffer<B::Buf>;
+    type Kept = Kept<B::Kept>;
     type Weight = Weight<B::Weight>;
     type Plan = Tables<B::Plan>;
 
@@ -134,21 +142,14 @@ impl<B: Backend> Backend for Timed<B> {
 
     fn buf(&self, rows: usize, width: usize) -> Result<Self::Buf> {
         let inner = self.inner.buf(rows, width)?;
-        Ok(Buffer {
-            inner,
-            rows,
-            width,
-            number: FLOAT,
-        })
+        Ok(Buffer { inner, rows, width })
     }
 
-    fn kept(&self, rows: usize, width: usize, dtype: Dtype) -> Result<Self::Buf> {
-        let inner = self.inner.kept(rows, width, dtype)?;
-        Ok(Buffer {
-            inner,
+    fn kept(&self, rows: usize, heads: &Heads, dtype: Dtype) -> Result<Self::Kept> {
+        Ok(Kept {
+            inner: self.inner.kept(rows, heads, dtype)?,
+            row: dtype.row_bytes(2 * heads.kv_count * heads.dim),
             rows,
-            width,
-            number: dtype.row_bytes(1),
         })
     }
 
@@ -204,7 +205,7 @@ impl<B: Backend> Backend for Timed<B> {
         out: &mut Self::Buf,
         at: usize,
     ) -> Result<()> {
-        let bytes = (map.from.len() * x.number + map.rows() * out.number) * out.width;
+        let bytes = (map.from.len() + map.rows()) * out.width * FLOAT;
         self.spend(Work::Rows("combine"), 0.0, bytes, |b| {
             b.combine(&x.inner, map, &mut out.inner, at)
         })
@@ -218,24 +219,48 @@ impl<B: Backend> Backend for Timed<B> {
         into: Into,
         out: &mut Self::Buf,
     ) -> Result<()> {
-        let bytes = from.len() * x.width * (x.number + written(into) * out.number);
+        let bytes = from.len() * x.width * FLOAT * (1 + written(into));
         self.spend(Work::Rows("scatter"), 0.0, bytes, |b| {
             b.scatter(&x.inner, from, to, into, &mut out.inner)
         })
     }
 
+    fn keep(
+        &mut self,
+        kv: &Self::Buf,
+        from: &[u32],
+        to: &[u32],
+        kept: &mut Self::Kept,
+    ) -> Result<()> {
+        let bytes = from.len() * (kv.width * FLOAT + kept.row);
+        self.spend(Work::Rows("keep"), 0.0, bytes, |b| {
+            b.keep(&kv.inner, from, to, &mut kept.inner)
+        })
+    }
+
+    fn keep_only(&mut self, kept: &Self::Kept, rows: &[u32]) -> Result<Self::Kept> {
+        let bytes = 2 * rows.len() * kept.row;
+        let inner = self.spend(Work::Rows("keep_only"), 0.0, bytes, |b| {
+            b.keep_only(&kept.inner, rows)
+        })?;
+        Ok(Kept {
+            inner,
+            row: kept.row,
+            rows: rows.len(),
+        })
+    }
+
     fn least_alike(
         &mut self,
-        x: &Self::Buf,
+        kv: &Self::Buf,
         rows: Range<usize>,
-        kept: &Self::Buf,
+        kept: &Self::Kept,
         to: &[u32],
-        columns: Range<usize>,
         count: usize,
     ) -> Result<Vec<u32>> {
-        let bytes = rows.len() * columns.len() * (x.number + kept.number);
+        let bytes = rows.len() * (kv.width * FLOAT + kept.row) / 2;
         self.spend(Work::Rows("least_alike"), 0.0, bytes, |b| {
-            b.least_alike(&x.inner, rows, &kept.inner, to, columns, count)
+            b.least_alike(&kv.inner, rows, &kept.inner, to, count)
         })
     }
 
@@ -287,7 +312,8 @@ impl<B: Backend> Backend for Timed<B> {
     fn attend(
         &mut self,
         q: &Self::Buf,
-        kv: &[&Self::Buf],
+        kv: &Self::Buf,
+        kept: &[&Self::Kept],
         heads: &Heads,
         plan: &Self::Plan,
         probe: Option<&mut Self::Buf>,
@@ -299,11 +325,19 @@ impl<B: Backend> Backend for Timed<B> {
         };
         // Scores and the weighted sum of values.
         let flops = 4.0 * plan.pairs as f64 * (heads.count * heads.dim) as f64;
-        let keys: usize = kv.iter().map(|kv| kv.bytes()).sum();
-        let kv: Vec<&B::Buf> = kv.iter().map(|kv| &kv.inner).collect();
+        let keys = kept.iter().fold(kv.bytes(), |sum, k| sum + k.rows * k.row);
+        let kept: Vec<&B::Kept> = kept.iter().map(|k| &k.inner).collect();
         let probe = probe.map(|probe| &mut probe.inner);
         self.spend(work, flops, 2 * q.bytes() + keys, |b| {
-            b.attend(&q.inner, &kv, heads, &plan.inner, probe, &mut out.inner)
+            b.attend(
+                &q.inner,
+                &kv.inner,
+                &kept,
+                heads,
+                &plan.inner,
+                probe,
+                &mut out.inner,
+            )
         })?;
         (out.rows, out.width) = (q.rows, q.width);
         Ok(())

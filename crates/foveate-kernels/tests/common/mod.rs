@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use foveate_kernels::quant::encode_row;
 use foveate_kernels::{
     Act, Backend, Cpu, Dtype, Format, Guess, Heads, Into, Isa, Layout, Norm, NormKind, Plan, Rank,
-    RowMap, TensorView,
+    TensorView,
 };
 
 /// Numbers in `-1..1`, the same for the same seed.
@@ -68,13 +68,13 @@ pub(crate) fn upload<B: Backend>(b: &mut B, x: &[f32], width: usize) -> B::Buf {
     buf
 }
 
-/// A buffer that keeps these rows as `dtype`.
-pub(crate) fn kept<B: Backend>(b: &mut B, x: &[f32], width: usize, dtype: Dtype) -> B::Buf {
-    let rows = x.len() / width;
-    let floats = upload(b, x, width);
-    let mut kept = b.kept(rows, width, dtype).expect("a buffer");
-    b.combine(&floats, &RowMap::identity(rows), &mut kept, 0)
-        .expect("rows to keep");
+/// A store of these rows of keys and values.
+pub(crate) fn kept<B: Backend>(b: &mut B, x: &[f32], heads: &Heads, dtype: Dtype) -> B::Kept {
+    let width = 2 * heads.kv_count * heads.dim;
+    let all: Vec<u32> = (0..(x.len() / width) as u32).collect();
+    let kv = upload(b, x, width);
+    let mut kept = b.kept(all.len(), heads, dtype).expect("a store");
+    b.keep(&kv, &all, &all, &mut kept).expect("rows to keep");
     kept
 }
 
@@ -179,9 +179,9 @@ pub(crate) struct Attention {
     pub(crate) plan: Plan,
     pub(crate) q: Vec<f32>,
     pub(crate) kv: Vec<f32>,
-    /// Rows of `kv` in its first buffers; the last one takes the rest.
+    /// Rows of `kv` that are fresh, and those that each store keeps; all are fresh if there are none.
     pub(crate) cuts: Vec<usize>,
-    /// How keys and values are kept.
+    /// How they are kept.
     pub(crate) dtype: Dtype,
 }
 
@@ -206,6 +206,11 @@ impl Attention {
         }
     }
 
+    /// Rows of keys and values.
+    pub(crate) fn keys(&self) -> usize {
+        self.kv.len() / (2 * self.heads.kv_count * self.heads.dim)
+    }
+
     pub(crate) fn probe_len(&self) -> usize {
         self.plan.asks.iter().map(foveate_kernels::Ask::len).sum()
     }
@@ -216,19 +221,19 @@ impl Attention {
         let rows = self.q.len() / width;
         let q = upload(b, &self.q, width);
         let kv_width = 2 * self.heads.kv_count * self.heads.dim;
-        let (mut kv, mut rest) = (Vec::new(), self.kv.as_slice());
-        for rows in &self.cuts {
-            let (part, more) = rest.split_at(rows * kv_width);
-            kv.push(kept(b, part, kv_width, self.dtype));
-            rest = more;
+        let (mut kept_rows, mut rest) = (Vec::new(), self.kv.as_slice());
+        for rows in self.cuts.iter().skip(1).rev() {
+            let (less, part) = rest.split_at(rest.len() - rows * kv_width);
+            kept_rows.insert(0, kept(b, part, &self.heads, self.dtype));
+            rest = less;
         }
-        kv.push(kept(b, rest, kv_width, self.dtype));
-        let kv: Vec<&B::Buf> = kv.iter().collect();
+        let fresh = upload(b, rest, kv_width);
+        let kept_rows: Vec<&B::Kept> = kept_rows.iter().collect();
         let plan = b.plan(&self.plan).expect("a plan");
         let mut probe = b.buf(1, self.probe_len()).expect("a probe");
         let mut out = b.buf(rows, width).expect("a buffer");
         let wanted = probing.then_some(&mut probe);
-        b.attend(&q, &kv, &self.heads, &plan, wanted, &mut out)
+        b.attend(&q, &fresh, &kept_rows, &self.heads, &plan, wanted, &mut out)
             .expect("an attention");
         (download(b, &out, rows), download(b, &probe, 1))
     }
