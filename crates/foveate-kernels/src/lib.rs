@@ -22,7 +22,7 @@ mod timed;
 
 pub use backend::{
     Act, Ask, Backend, Guess, Heads, Hidden, Into, KernelName, Layout, Memory, Norm, NormKind,
-    Pick, Plan, Rank, Rotation, RowMap, Span, Sum,
+    Pick, Plan, Qkv, Rank, Rotation, RowMap, Span, Sum,
 };
 pub use cpu::{Cpu, Isa};
 pub use draw::draw_row;

@@ -5,7 +5,7 @@ mod common;
 use common::{Linear, bits, download, random, request_errors, threads, upload};
 use foveate_kernels::{
     Act, Ask, Backend, Cpu, Dtype, Error, Format, Heads, Hidden, Into, Layout, Norm, NormKind,
-    Pick, Plan, Rank, Rotation, RowMap, Span, Sum, TensorView,
+    Pick, Plan, Qkv, Rank, Rotation, RowMap, Span, Sum, TensorView,
 };
 
 fn cpu() -> Cpu {
@@ -174,9 +174,39 @@ fn an_attention_over_missing_rows_or_with_a_wrong_probe_is_an_error() {
         ..heads
     };
     request_errors(&[
-        b.attend(&q, &few, &[], &heads, &plan, None, &mut out),
-        b.attend(&q, &enough, &[], &heads, &plan, Some(&mut probe), &mut out),
-        b.attend(&q, &enough, &[], &odd, &plan, None, &mut out),
+        b.attend(
+            &Qkv {
+                q: &q,
+                kv: &few,
+                kept: &[],
+            },
+            &heads,
+            &plan,
+            None,
+            &mut out,
+        ),
+        b.attend(
+            &Qkv {
+                q: &q,
+                kv: &enough,
+                kept: &[],
+            },
+            &heads,
+            &plan,
+            Some(&mut probe),
+            &mut out,
+        ),
+        b.attend(
+            &Qkv {
+                q: &q,
+                kv: &enough,
+                kept: &[],
+            },
+            &odd,
+            &plan,
+            None,
+            &mut out,
+        ),
     ]);
 }
 
@@ -238,8 +268,18 @@ fn memory_grows_linearly_with_rows_in_attention_too() {
         let q = upload(&mut b, &random(rows * 64, 1), 64);
         let kv = upload(&mut b, &random(rows * 128, 1), 128);
         let mut out = b.buf(rows, 64).expect("a buffer");
-        b.attend(&q, &kv, &[], &heads, &plan, None, &mut out)
-            .expect("an attention");
+        b.attend(
+            &Qkv {
+                q: &q,
+                kv: &kv,
+                kept: &[],
+            },
+            &heads,
+            &plan,
+            None,
+            &mut out,
+        )
+        .expect("an attention");
         b.memory().buffers
     };
     let (one, two, four) = (held(500), held(1000), held(2000));

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{bits, every_isa, kept, random, request_errors, threads, upload};
-use foveate_kernels::{Ask, Backend, Cpu, Dtype, Heads, Plan, Reference, Rotation, Span, Sum};
+use foveate_kernels::{Ask, Backend, Cpu, Dtype, Heads, Plan, Qkv, Reference, Rotation, Span, Sum};
 
 /// The nearest numbers that bf16 has.
 fn rounded(x: &[f32]) -> Vec<f32> {
@@ -49,9 +49,11 @@ fn look<B: Backend>(b: &mut B, kept: &B::Kept, rows: usize) -> [Vec<u32>; 2] {
         b.buf(1, 5 * rows).expect("a buffer"),
     );
     b.attend(
-        &q,
-        &fresh,
-        &[kept],
+        &Qkv {
+            q: &q,
+            kv: &fresh,
+            kept: &[kept],
+        },
         &HEADS,
         &plan,
         Some(&mut probe),
@@ -207,8 +209,28 @@ fn what_does_not_fit_what_is_kept_is_an_error() {
         b.keep_only(&kept, &[4]).map(|_| ()),
         b.least_alike(&rows, 0..1, &kept, &[4], 1).map(|_| ()),
         b.kept(1, &HEADS, Dtype::Q8).map(|_| ()),
-        b.attend(&q, &rows, &[&others], &HEADS, &across, None, &mut out),
+        b.attend(
+            &Qkv {
+                q: &q,
+                kv: &rows,
+                kept: &[&others],
+            },
+            &HEADS,
+            &across,
+            None,
+            &mut out,
+        ),
         // Some keys of the span are fresh, the others are kept.
-        b.attend(&q, &rows, &[&kept], &HEADS, &across, None, &mut out),
+        b.attend(
+            &Qkv {
+                q: &q,
+                kv: &rows,
+                kept: &[&kept],
+            },
+            &HEADS,
+            &across,
+            None,
+            &mut out,
+        ),
     ]);
 }

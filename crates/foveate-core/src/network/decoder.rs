@@ -1,7 +1,7 @@
 //! The bidirectional decoder that all families share, one layer at a time.
 
 use foveate_kernels::{
-    Act, Ask, Backend, Guess, Heads, Into, Layout, Norm, NormKind, Plan, Rank, RowMap,
+    Act, Ask, Backend, Guess, Heads, Into, Layout, Norm, NormKind, Plan, Qkv, Rank, RowMap,
 };
 
 use super::store::{Holding, Loan, Return, Store, Visit, Widths};
@@ -332,8 +332,12 @@ impl<B: Backend> Decoder<B> {
         backend.linear(&self.n, weight, Act::None, Into::Store, &mut self.q)?;
         let probe = (self.asked > 0).then_some(&mut self.mass);
         let kept: Vec<&B::Kept> = self.stores.iter().map(|s| &s.layers[i].kv).collect();
-        let (heads, out) = (&self.shape.heads, &mut self.n);
-        Ok(backend.attend(&self.q, &self.wide, &kept, heads, plan, probe, out)?)
+        let qkv = Qkv {
+            q: &self.q,
+            kv: &self.wide,
+            kept: &kept,
+        };
+        Ok(backend.attend(&qkv, &self.shape.heads, plan, probe, &mut self.n)?)
     }
 
     /// Drops every row but these.

@@ -1,6 +1,6 @@
 //! SigLIP-style tower and projector: views of an image → visual tokens.
 
-use foveate_kernels::{Act, Backend, Heads, Into, Layout, Norm, NormKind, Plan, RowMap, Span};
+use foveate_kernels::{Act, Backend, Heads, Into, Layout, Norm, NormKind, Plan, Qkv, RowMap, Span};
 
 use super::weights::upload;
 use super::{Part, Source, read};
@@ -224,7 +224,17 @@ impl<B: Backend> Vision<B> {
             backend.linear(&n, &layer.query, Act::None, Into::Store, &mut q)?;
             backend.reshape(&mut wide, 2 * hidden);
             backend.linear(&n, &layer.key_value, Act::None, Into::Store, &mut wide)?;
-            backend.attend(&q, &wide, &[], &heads, &plan, None, &mut n)?;
+            backend.attend(
+                &Qkv {
+                    q: &q,
+                    kv: &wide,
+                    kept: &[],
+                },
+                &heads,
+                &plan,
+                None,
+                &mut n,
+            )?;
             backend.linear(&n, &layer.output, Act::None, Into::Add, x)?;
             backend.norm(x, None, &layer_norm(&layer.norm2, norm_eps), &mut n)?;
             backend.reshape(&mut wide, mlp);

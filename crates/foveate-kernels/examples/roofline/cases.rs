@@ -2,8 +2,8 @@
 
 use foveate_kernels::quant::encode_row;
 use foveate_kernels::{
-    Act, Ask, Backend, Cpu, Dtype, Format, Heads, Into, Layout, Pick, Plan, Rank, Result, Rotation,
-    Span, Sum, TensorView,
+    Act, Ask, Backend, Cpu, Dtype, Format, Heads, Into, Layout, Pick, Plan, Qkv, Rank, Result,
+    Rotation, Span, Sum, TensorView,
 };
 
 /// Rows of activations.
@@ -246,7 +246,17 @@ fn attention(
         bytes: 0.0,
         run: Box::new(move |cpu| {
             let wanted = probing.is_some().then_some(&mut probe);
-            cpu.attend(&q, &kv, &[], &heads, &plan, wanted, &mut out)
+            cpu.attend(
+                &Qkv {
+                    q: &q,
+                    kv: &kv,
+                    kept: &[],
+                },
+                &heads,
+                &plan,
+                wanted,
+                &mut out,
+            )
         }),
     }))
 }

@@ -125,17 +125,14 @@ pub trait Backend: Send + 'static {
         into: Into,
         out: &mut Self::Buf,
     ) -> Result<()>;
-    /// Attention of `q` `[query rows, heads · dim]`. The plan counts keys through the rows of `kv`
-    /// `[key rows, 2 · kv_heads · dim]` (keys, then values; keys not yet rotated) and then through what is
-    /// `kept`; the keys of a span are all in one of them. Softmax runs over a span's whole key range.
+    /// Attention of queries over fresh keys and values, or over kept ones. Softmax runs over each span's
+    /// whole key range.
     ///
     /// With a probe, adds the head-averaged attention mass that the plan asks for to it: a
     /// `[1, n]` buffer with each [`Ask`]'s block in order.
     fn attend(
         &mut self,
-        q: &Self::Buf,
-        kv: &Self::Buf,
-        kept: &[&Self::Kept],
+        qkv: &Qkv<'_, Self::Buf, Self::Kept>,
         heads: &Heads,
         plan: &Self::Plan,
         probe: Option<&mut Self::Buf>,
@@ -216,6 +213,18 @@ pub enum NormKind {
     Rms,
     /// `(x - mean) / sqrt(var + eps)`.
     Layer,
+}
+
+/// The rows of an attention.
+#[derive(Debug)]
+pub struct Qkv<'a, Buf, Kept> {
+    /// Queries, `[query rows, heads · dim]`, not yet rotated.
+    pub q: &'a Buf,
+    /// Keys and values, `[key rows, 2 · kv_heads · dim]` (keys, then values; keys not yet rotated).
+    pub kv: &'a Buf,
+    /// More keys and values. A plan counts keys through the rows of `kv`, then through these; those of a span
+    /// are all in one of them.
+    pub kept: &'a [&'a Kept],
 }
 
 /// The geometry of an attention.

@@ -6,15 +6,16 @@ use super::isa::Chosen;
 use super::kept::Kept;
 use super::lines::{LANES, Line, floats, floats_mut};
 use super::micro::{Ahead, Tile};
-use super::pack::{Head, Operands, Queries, Sources, turn_room};
+use super::pack::{Head, Operands, Sources, turn_room};
 use super::plan::{Block, Schedule, check_rotation};
 use super::report::Seen;
 use super::rows::Rows;
 use super::share::Share;
 use super::softmax::{Weighted, softmax};
 use super::team::Queue;
+use super::turn::Queries;
 use super::workshop::{Desk, Workshop};
-use crate::backend::Heads;
+use crate::backend::{Heads, Qkv};
 use crate::error::{Error, Result, same};
 
 /// Bytes of packed keys and values of the heads that are worked on together.
@@ -35,15 +36,14 @@ struct Attention<'a> {
 
 pub(super) fn attend(
     shop: &mut Workshop,
-    q: &Rows,
-    kv: &Rows,
-    kept: &[&Kept],
+    qkv: &Qkv<'_, Rows, Kept>,
     heads: &Heads,
     schedule: &Schedule,
     probe: Option<&mut Rows>,
     out: &mut Rows,
 ) -> Result<()> {
-    check(q, kv, kept, heads, schedule, out)?;
+    check(qkv, heads, schedule, out)?;
+    let Qkv { q, kv, kept } = *qkv;
     let sources = &Sources::new(shop.isa, heads, kv, kept);
     for block in &schedule.blocks {
         if sources.find(&block.keys).is_none() {
@@ -105,9 +105,7 @@ pub(super) fn attend(
 }
 
 fn check(
-    q: &Rows,
-    kv: &Rows,
-    kept: &[&Kept],
+    &Qkv { q, kv, kept }: &Qkv<'_, Rows, Kept>,
     heads: &Heads,
     schedule: &Schedule,
     out: &Rows,
@@ -331,6 +329,20 @@ impl Attention<'_> {
                 let count = tile_panels.min(value_panels - panel);
                 let from = panel * head.rows + range.start + key;
                 let b = &head.values[from..from + (count - 1) * head.rows + depth];
+                // What comes next, if these values are still where they are kept.
+                let (next_key, next_panel) = if panel + count < value_panels {
+                    (key, panel + count)
+                } else {
+                    (key + DEPTH, 0)
+                };
+                let next = Ahead {
+                    start: head.values[(next_panel * head.rows + range.start + next_key)
+                        .min(head.values.len())..]
+                        .as_ptr()
+                        .cast(),
+                    panel: head.rows * size_of::<Line>(),
+                    lines: DEPTH.min(keys.saturating_sub(next_key)),
+                };
                 for row in (0..rows).step_by(tile_rows) {
                     let height = tile_rows.min(rows - row);
                     let c = &mut sums[panel * rows + row..(panel + count) * rows];
@@ -344,7 +356,7 @@ impl Attention<'_> {
                         c_row: 1,
                         c_panel: rows,
                         resume: key > 0,
-                        ahead: Ahead::NOTHING,
+                        ahead: next.part(row / tile_rows, rows.div_ceil(tile_rows)),
                     };
                     // SAFETY: `scores` holds `depth` rows of `panels` lines, which are at least
                     // `rows` floats; `b` and `c` hold exactly the panels.

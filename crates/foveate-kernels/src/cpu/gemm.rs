@@ -61,6 +61,7 @@ pub(super) struct Cut {
     group: usize,
     /// Inputs of a slice of panels.
     pub(super) slice: usize,
+    threads: usize,
 }
 
 impl Cut {
@@ -86,6 +87,7 @@ impl Cut {
             block_rows,
             group: product.group.unwrap_or(group),
             slice: product.slice_depth(isa),
+            threads,
         }
     }
 
@@ -95,6 +97,11 @@ impl Cut {
 
     fn blocks(&self) -> usize {
         self.rows.len().div_ceil(self.block_rows)
+    }
+
+    /// The first panel of a task.
+    fn panel(&self, task: usize) -> usize {
+        task / self.blocks() * self.group
     }
 }
 
@@ -193,7 +200,7 @@ impl Product<'_> {
         let Desk { sums, wide, .. } = desk;
         let first = task % cut.blocks() * cut.block_rows;
         let rows = cut.block_rows.min(cut.rows.len() - first);
-        let panel = task / cut.blocks() * cut.group;
+        let panel = cut.panel(task);
         let panels = panel..(panel + cut.group).min(self.panel_count);
         let sums = sums
             .lines(rows * panels.len())
@@ -221,7 +228,8 @@ impl Product<'_> {
             let (next_k, next_p) = if step + 1 < walk.slices * walk.tiles {
                 at(step + 1)
             } else {
-                (0, panels.end)
+                // The tasks before it are the other threads'.
+                (0, cut.panel(task + cut.threads))
             };
             // A few rows are done before memory has answered.
             let few = rows <= EARLY_TILES * cut.tile_rows;

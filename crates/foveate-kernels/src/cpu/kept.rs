@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use super::lines::{Held, LANES, Line, floats, floats_mut, zeros};
+use super::lines::{Held, LANES, Line, floats, floats_mut, prefetch, zeros};
 use super::panels::{Half, halves, halves_mut, narrow, widen};
 use super::rows::{Rows, check_rows};
 use super::share::Share;
@@ -305,6 +305,14 @@ pub(super) fn least_alike_values(
 }
 
 impl Part<'_> {
+    /// Starts to bring all of them into the cache.
+    pub(super) fn prefetch(self) {
+        match self {
+            Self::Floats(numbers) => prefetch(numbers),
+            Self::Halves(numbers) => prefetch(numbers),
+        }
+    }
+
     /// The first of them, as floats.
     #[inline(always)]
     pub(super) fn write(self, out: &mut [f32]) {

@@ -15,6 +15,7 @@ mod exp;
 mod finish;
 mod gemm;
 mod groups;
+mod helpers;
 mod inputs;
 mod integer;
 mod isa;
@@ -34,6 +35,7 @@ mod softmax;
 mod stream;
 mod team;
 mod transpose;
+mod turn;
 mod workshop;
 
 use std::num::NonZeroUsize;
@@ -49,7 +51,7 @@ pub use plan::Schedule;
 pub use rows::Rows;
 
 use crate::backend::{
-    Act, Backend, Guess, Heads, Into, KernelName, Layout, Memory, Norm, Plan, Rank, RowMap,
+    Act, Backend, Guess, Heads, Into, KernelName, Layout, Memory, Norm, Plan, Qkv, Rank, RowMap,
 };
 use crate::error::{Error, Result, same};
 use crate::quant::Format;
@@ -295,15 +297,13 @@ impl Backend for Cpu {
 
     fn attend(
         &mut self,
-        q: &Rows,
-        kv: &Rows,
-        kept: &[&Kept],
+        qkv: &Qkv<'_, Rows, Kept>,
         heads: &Heads,
         plan: &Schedule,
         probe: Option<&mut Rows>,
         out: &mut Rows,
     ) -> Result<()> {
-        attend::attend(&mut self.shop, q, kv, kept, heads, plan, probe, out)
+        attend::attend(&mut self.shop, qkv, heads, plan, probe, out)
     }
 
     fn rank(

@@ -1,14 +1,15 @@
-//! An attention's operands: keys and queries rotated by their positions and laid out for the kernels.
+//! An attention's keys and values, laid out for the kernels.
 
 use std::ops::Range;
 
-use super::isa::{Chosen, Kernel, Simd};
+use super::isa::Chosen;
 use super::kept::{Kept, Part};
 use super::lines::{LANES, Line, Scratch, floats_mut, prefetch};
-use super::plan::{Schedule, Turns};
+use super::plan::Schedule;
 use super::rows::Rows;
 use super::share::Share;
 use super::transpose::transpose;
+use super::turn::Turn;
 use crate::backend::Heads;
 use crate::error::Result;
 
@@ -224,6 +225,13 @@ impl<'a> Operands<'a> {
             (&angles[..2 * half * step], half * step)
         });
         for head in self.kv_heads.clone() {
+            // Heads are far from each other, where hardware does not look ahead.
+            if head + 1 < self.kv_heads.end {
+                kept.keys(head + 1, tile.start / step).prefetch();
+            } else if tile.end < source.rows {
+                kept.keys(self.kv_heads.start, tile.start / step + 1)
+                    .prefetch();
+            }
             let x = match kept.keys(head, tile.start / step) {
                 Part::Floats(x) => x,
                 halves @ Part::Halves(_) => {
@@ -327,102 +335,4 @@ impl<'a> Operands<'a> {
 /// Floats of room that packing needs: twice sixteen rows.
 pub(super) fn turn_room(dim: usize) -> usize {
     2 * LANES * (dim + LANES)
-}
-
-/// Queries on their way into panels.
-#[derive(Clone, Copy)]
-pub(super) struct Queries<'a> {
-    pub(super) isa: Chosen,
-    pub(super) q: &'a Rows,
-    /// Of one head.
-    pub(super) width: usize,
-    pub(super) turns: Option<&'a Turns>,
-}
-
-impl Queries<'_> {
-    /// Rows `rows` of one head, scaled by `1/√width`, as panels of sixteen queries: `[width][16]`.
-    /// `room` is for sixteen rotated rows.
-    pub(super) fn pack(&self, rows: Range<usize>, head: usize, room: &mut [f32], out: &mut [Line]) {
-        let width = self.width;
-        let panels = rows.clone().step_by(LANES);
-        for (first, panel) in panels.zip(out.chunks_exact_mut(width)) {
-            let rows = first..(first + LANES).min(rows.end);
-            self.isa.run(Turn {
-                x: &self.q.data[first * self.q.width + head * width..],
-                stride: self.q.width,
-                rows: rows.len(),
-                width,
-                by: self.turns.map(|turns| turns.queries(rows.clone())),
-                scale: 1.0 / (width as f32).sqrt(),
-                out: room,
-            });
-            let panel = floats_mut(panel);
-            if rows.len() < LANES {
-                panel.fill(0.0);
-            }
-            transpose(room, width + LANES, rows.len(), width, panel, LANES);
-        }
-    }
-}
-
-/// Rotates the pairs `(j, j + half)` of some rows by their angles, and scales.
-struct Turn<'a> {
-    /// From the first row's head on; rows are `stride` apart.
-    x: &'a [f32],
-    stride: usize,
-    rows: usize,
-    width: usize,
-    /// Cosines and sines, row after row.
-    by: Option<(&'a [f32], usize)>,
-    scale: f32,
-    /// Rows are `width + 16` apart.
-    out: &'a mut [f32],
-}
-
-impl Kernel for Turn<'_> {
-    type Out = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let half = self.by.map_or(0, |(_, half)| half);
-        for r in 0..self.rows {
-            let x = &self.x[r * self.stride..][..self.width];
-            let out = &mut self.out[r * (self.width + LANES)..][..self.width];
-            if let Some((table, half)) = self.by {
-                let (cosines, sines) = table[r * 2 * half..][..2 * half].split_at(half);
-                rotate(s, x, cosines, sines, self.scale, out);
-            }
-            for (out, x) in out[2 * half..].iter_mut().zip(&x[2 * half..]) {
-                *out = x * self.scale;
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn rotate<S: Simd>(s: S, x: &[f32], cosines: &[f32], sines: &[f32], scale: f32, out: &mut [f32]) {
-    let half = cosines.len();
-    let (a, b) = x[..2 * half].split_at(half);
-    let (out_a, out_b) = out[..2 * half].split_at_mut(half);
-    let whole = half - half % LANES;
-    for j in (0..whole).step_by(LANES) {
-        let at = |x: &[f32]| s.load(x[j..].first_chunk().expect("a whole line is left"));
-        let (a, b, cos, sin) = (at(a), at(b), at(cosines), at(sines));
-        // Separate products, because the rows of the remainder below have no fused ones.
-        let turned_a = s.sub(s.mul(a, cos), s.mul(b, sin));
-        let turned_b = s.add(s.mul(b, cos), s.mul(a, sin));
-        let line = |out| <&mut [f32; LANES]>::try_from(out).expect("a whole line");
-        s.store(
-            s.mul(turned_a, s.splat(scale)),
-            line(&mut out_a[j..j + LANES]),
-        );
-        s.store(
-            s.mul(turned_b, s.splat(scale)),
-            line(&mut out_b[j..j + LANES]),
-        );
-    }
-    for j in whole..half {
-        out_a[j] = (a[j] * cosines[j] - b[j] * sines[j]) * scale;
-        out_b[j] = (b[j] * cosines[j] + a[j] * sines[j]) * scale;
-    }
 }

@@ -3,32 +3,24 @@
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
-
+use super::helpers::Helpers;
 use crate::error::{Error, Result};
 
 /// The calling thread and its helpers.
 #[derive(Debug)]
 pub(super) struct Team {
-    helpers: Option<ThreadPool>,
+    helpers: Option<Helpers>,
     size: usize,
 }
 
 impl Team {
     pub(super) fn new(threads: NonZeroUsize) -> Result<Self> {
         let size = threads.get();
-        let helpers = (size > 1)
-            .then(|| {
-                ThreadPoolBuilder::new()
-                    .num_threads(size - 1)
-                    .thread_name(|i| format!("foveate-cpu-{}", i + 1))
-                    .build()
-                    .map_err(|e| Error::Threads {
-                        threads: size,
-                        reason: e.to_string(),
-                    })
-            })
-            .transpose()?;
+        let helpers = (size > 1).then(|| Helpers::new(size - 1)).transpose();
+        let helpers = helpers.map_err(|e| Error::Threads {
+            threads: size,
+            reason: e.to_string(),
+        })?;
         Ok(Self { helpers, size })
     }
 
@@ -38,14 +30,10 @@ impl Team {
 
     /// Runs `work` once on every thread, with the thread's number.
     pub(super) fn all(&self, work: impl Fn(usize) + Sync) {
-        let Some(helpers) = &self.helpers else {
-            return work(0);
-        };
-        let work = &work;
-        helpers.in_place_scope(|scope| {
-            scope.spawn_broadcast(move |_, helper| work(helper.index() + 1));
-            work(0);
-        });
+        match &self.helpers {
+            Some(helpers) => helpers.with(&work),
+            None => work(0),
+        }
     }
 
     /// Runs `work(thread, task)` for every task, in no particular order.

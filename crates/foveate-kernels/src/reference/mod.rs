@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::backend::{
-    Act, Backend, Guess, Heads, Into, KernelName, Layout, Memory, Norm, Plan, Rank, Rotation,
+    Act, Backend, Guess, Heads, Into, KernelName, Layout, Memory, Norm, Plan, Qkv, Rank, Rotation,
     RowMap,
 };
 use crate::error::{Error, Result, same};
@@ -366,9 +366,7 @@ impl Backend for Reference {
 
     fn attend(
         &mut self,
-        q: &Rows,
-        kv: &Rows,
-        kept: &[&Kept],
+        &Qkv { q, kv, kept }: &Qkv<'_, Rows, Kept>,
         heads: &Heads,
         plan: &Plan,
         mut probe: Option<&mut Rows>,

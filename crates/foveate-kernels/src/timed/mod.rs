@@ -10,7 +10,7 @@ use std::time::Instant;
 pub use ledger::{Ledger, Spent, Work};
 
 use crate::backend::{
-    Act, Backend, Guess, Heads, Into, KernelName, Layout, Memory, Norm, Plan, Rank, RowMap,
+    Act, Backend, Guess, Heads, Into, KernelName, Layout, Memory, Norm, Plan, Qkv, Rank, RowMap,
 };
 use crate::error::Result;
 use crate::quant::Format;
@@ -311,14 +311,13 @@ impl<B: Backend> Backend for Timed<B> {
 
     fn attend(
         &mut self,
-        q: &Self::Buf,
-        kv: &Self::Buf,
-        kept: &[&Self::Kept],
+        qkv: &Qkv<'_, Self::Buf, Self::Kept>,
         heads: &Heads,
         plan: &Self::Plan,
         probe: Option<&mut Self::Buf>,
         out: &mut Self::Buf,
     ) -> Result<()> {
+        let Qkv { q, kv, kept } = *qkv;
         let work = Work::Attend {
             heads: *heads,
             probing: probe.is_some(),
@@ -327,17 +326,14 @@ impl<B: Backend> Backend for Timed<B> {
         let flops = 4.0 * plan.pairs as f64 * (heads.count * heads.dim) as f64;
         let keys = kept.iter().fold(kv.bytes(), |sum, k| sum + k.rows * k.row);
         let kept: Vec<&B::Kept> = kept.iter().map(|k| &k.inner).collect();
+        let qkv = Qkv {
+            q: &q.inner,
+            kv: &kv.inner,
+            kept: &kept,
+        };
         let probe = probe.map(|probe| &mut probe.inner);
         self.spend(work, flops, 2 * q.bytes() + keys, |b| {
-            b.attend(
-                &q.inner,
-                &kv.inner,
-                &kept,
-                heads,
-                &plan.inner,
-                probe,
-                &mut out.inner,
-            )
+            b.attend(&qkv, heads, &plan.inner, probe, &mut out.inner)
         })?;
         (out.rows, out.width) = (q.rows, q.width);
         Ok(())

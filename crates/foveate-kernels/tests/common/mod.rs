@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 
 use foveate_kernels::quant::encode_row;
 use foveate_kernels::{
-    Act, Backend, Cpu, Dtype, Format, Guess, Heads, Into, Isa, Layout, Norm, NormKind, Plan, Rank,
-    TensorView,
+    Act, Backend, Cpu, Dtype, Format, Guess, Heads, Into, Isa, Layout, Norm, NormKind, Plan, Qkv,
+    Rank, TensorView,
 };
 
 /// Numbers in `-1..1`, the same for the same seed.
@@ -233,8 +233,18 @@ impl Attention {
         let mut probe = b.buf(1, self.probe_len()).expect("a probe");
         let mut out = b.buf(rows, width).expect("a buffer");
         let wanted = probing.then_some(&mut probe);
-        b.attend(&q, &fresh, &kept_rows, &self.heads, &plan, wanted, &mut out)
-            .expect("an attention");
+        b.attend(
+            &Qkv {
+                q: &q,
+                kv: &fresh,
+                kept: &kept_rows,
+            },
+            &self.heads,
+            &plan,
+            wanted,
+            &mut out,
+        )
+        .expect("an attention");
         (download(b, &out, rows), download(b, &probe, 1))
     }
 }
