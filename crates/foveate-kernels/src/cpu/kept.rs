@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use super::lines::{Held, LANES, Line, floats, floats_mut, prefetch, zeros};
+use super::lines::{Held, LANES, Line, floats, floats_mut, prefetch};
+use super::pages::Pages;
 use super::panels::{Half, halves, halves_mut, narrow, widen};
 use super::rows::{Rows, check_rows};
 use super::share::Share;
@@ -41,8 +42,8 @@ pub(super) struct Shape {
 
 #[derive(Debug)]
 enum Numbers {
-    Floats(Vec<Line>),
-    Halves(Vec<Half>),
+    Floats(Pages<Line>),
+    Halves(Pages<Half>),
 }
 
 /// Some of the numbers.
@@ -188,8 +189,8 @@ impl Kept {
         const WHAT: &str = "kept keys and values";
         let lines = (shape.first_value() + shape.heads * shape.values()) / LANES;
         let (numbers, line) = match dtype {
-            Dtype::F32 => (Numbers::Floats(zeros(lines, WHAT)?), size_of::<Line>()),
-            Dtype::Bf16 => (Numbers::Halves(zeros(lines, WHAT)?), size_of::<Half>()),
+            Dtype::F32 => (Numbers::Floats(Pages::new(lines, WHAT)?), size_of::<Line>()),
+            Dtype::Bf16 => (Numbers::Halves(Pages::new(lines, WHAT)?), size_of::<Half>()),
             _ => return Err(Error::shape(WHAT, "f32 or bf16", format!("{dtype:?}"))),
         };
         Ok(Self {

@@ -1,6 +1,5 @@
 //! Memory in lines of sixteen floats: the width of every kernel and the size of a cache line.
 
-use std::alloc::{Layout, alloc_zeroed};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -91,42 +90,9 @@ pub(super) fn reserve<T>(memory: &mut Vec<T>, more: usize, what: &'static str) -
     Ok(())
 }
 
-/// A type whose values may be all zero bits.
-///
-/// # Safety
-/// All zero bits must be a value of it.
-pub(super) unsafe trait Zero: Copy {}
-// SAFETY: zero.
-unsafe impl Zero for f32 {}
-// SAFETY: sixteen zeros.
-unsafe impl Zero for Line {}
-
-/// `count` zeros in memory that nobody has touched yet: its pages come when they are written, on the
-/// thread that writes them.
-pub(super) fn zeros<T: Zero>(count: usize, what: &'static str) -> Result<Vec<T>> {
-    let memory = || Error::Memory {
-        what,
-        bytes: count.saturating_mul(size_of::<T>()),
-    };
-    let layout = Layout::array::<T>(count).map_err(|_| memory())?;
-    if layout.size() == 0 {
-        return Ok(Vec::new());
-    }
-    // SAFETY: the size is not zero.
-    let start = unsafe { alloc_zeroed(layout) };
-    if start.is_null() {
-        return Err(memory());
-    }
-    #[cfg(target_os = "linux")]
-    want_large_pages(start, layout.size());
-    let numbers = std::ptr::slice_from_raw_parts_mut(start.cast(), count);
-    // SAFETY: allocated with the layout of `count` elements, which are all zero bits and so valid.
-    Ok(unsafe { Box::from_raw(numbers) }.into_vec())
-}
-
 /// Asks for large pages, which save most of the address translation when weights stream by.
 #[cfg(target_os = "linux")]
-fn want_large_pages(start: *const u8, bytes: usize) {
+pub(super) fn want_large_pages(start: *const u8, bytes: usize) {
     /// The size of a large page; smaller memory has none.
     const LARGE: usize = 2 << 20;
     const PAGE: usize = 4096;

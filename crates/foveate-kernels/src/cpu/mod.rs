@@ -23,6 +23,7 @@ mod kept;
 mod lines;
 mod micro;
 mod pack;
+mod pages;
 mod panels;
 mod plan;
 mod portable;

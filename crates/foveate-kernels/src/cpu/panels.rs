@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use super::groups::Groups;
-use super::lines::{Held, LANES, Line, Zero, reserve};
+use super::lines::{Held, LANES, Line, reserve};
+use super::pages::Zero;
 use super::share::Share;
 use super::team::Team;
 use crate::backend::Layout;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use super::isa::{Chosen, Kernel, Simd};
-use super::lines::{Held, LANES, reserve, zeros};
+use super::lines::{Held, LANES, reserve};
 use super::panels::Packed;
 use super::share::Share;
 use super::team::Team;
@@ -41,9 +41,7 @@ impl Rows {
             what: "activations",
             bytes: usize::MAX,
         })?;
-        if self.data.capacity() == 0 {
-            self.data = zeros(floats, "activations")?;
-        } else if floats > self.data.len() {
+        if floats > self.data.len() {
             let more = floats - self.data.len();
             reserve(&mut self.data, more, "activations")?;
         }

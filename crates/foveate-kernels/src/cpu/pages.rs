@@ -1,0 +1,129 @@
+//! Memory that begins as zeros without anybody having written them.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+
+use super::lines::Line;
+#[cfg(target_os = "linux")]
+use super::lines::want_large_pages;
+use crate::error::{Error, Result};
+
+/// A type whose values may be all zero bits.
+///
+/// # Safety
+/// All zero bits must be a value of it, it must be plain data, and its alignment at most 64.
+pub(super) unsafe trait Zero: Copy {}
+// SAFETY: sixteen zeros.
+unsafe impl Zero for Line {}
+
+/// Values in memory that begins as zeros and that nobody has touched: its pages come when they are written,
+/// on the thread that writes them.
+pub(super) struct Pages<T> {
+    /// As it was allocated; the values begin at the first cache line in it.
+    memory: *mut u8,
+    layout: Layout,
+    len: usize,
+    values: PhantomData<T>,
+}
+
+// SAFETY: it owns its memory as a `Vec` does.
+unsafe impl<T: Send> Send for Pages<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Pages<T> {}
+
+impl<T: Zero> Pages<T> {
+    /// `len` zeros.
+    pub(super) fn new(len: usize, what: &'static str) -> Result<Self> {
+        let refused = || Error::Memory {
+            what,
+            bytes: len.saturating_mul(size_of::<T>()),
+        };
+        // Only memory of no special alignment comes from the system as zeros; others would be written here.
+        let bytes = len.checked_mul(size_of::<T>());
+        let bytes = bytes.and_then(|bytes| bytes.checked_add(size_of::<Line>()));
+        let layout = bytes.and_then(|bytes| Layout::array::<u8>(bytes).ok());
+        let layout = layout.ok_or_else(refused)?;
+        // SAFETY: the size is at least one line.
+        let memory = unsafe { alloc_zeroed(layout) };
+        if memory.is_null() {
+            return Err(refused());
+        }
+        #[cfg(target_os = "linux")]
+        want_large_pages(memory, layout.size());
+        Ok(Self {
+            memory,
+            layout,
+            len,
+            values: PhantomData,
+        })
+    }
+}
+
+impl<T> Pages<T> {
+    fn start(&self) -> *mut T {
+        // SAFETY: there is a line more than the values need.
+        unsafe {
+            self.memory
+                .add(self.memory.align_offset(size_of::<Line>()))
+                .cast()
+        }
+    }
+}
+
+impl<T> Deref for Pages<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: `len` values are inside, aligned, and were zeros, which are values, before any was written.
+        unsafe { std::slice::from_raw_parts(self.start(), self.len) }
+    }
+}
+
+impl<T> DerefMut for Pages<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as above, and it is borrowed alone.
+        unsafe { std::slice::from_raw_parts_mut(self.start(), self.len) }
+    }
+}
+
+impl<T> Drop for Pages<T> {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout; plain data needs no drop.
+        unsafe { dealloc(self.memory, self.layout) };
+    }
+}
+
+impl<T> std::fmt::Debug for Pages<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} values", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Line, Pages};
+
+    #[test]
+    fn they_begin_as_zeros_at_a_cache_line_and_keep_what_is_written() {
+        for len in [0, 1, 3, 100_000] {
+            let mut pages: Pages<Line> = Pages::new(len, "test").expect("memory");
+            assert_eq!(pages.len(), len);
+            assert_eq!(pages.as_ptr().align_offset(64), 0);
+            assert!(
+                pages
+                    .iter()
+                    .all(|line| line.iter().all(|x| x.to_bits() == 0))
+            );
+            pages.iter_mut().for_each(|line| line.fill(1.5));
+            assert!(pages.iter().all(|line| line.iter().all(|x| *x > 1.0)));
+        }
+    }
+
+    #[test]
+    fn more_than_there_can_be_is_refused() {
+        for len in [usize::MAX, usize::MAX / 64, usize::MAX / 128] {
+            assert!(Pages::<Line>::new(len, "test").is_err());
+        }
+    }
+}
