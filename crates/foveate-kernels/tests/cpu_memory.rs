@@ -316,6 +316,8 @@ fn every_operation_names_its_kernel() {
             "embed",
             "combine",
             "scatter",
+            "keep",
+            "keep_only",
             "least_alike",
             "norm",
             "linear",

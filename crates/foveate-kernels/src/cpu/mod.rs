@@ -131,7 +131,12 @@ impl Backend for Cpu {
         [
             ("embed", "row copies".to_owned()),
             ("combine", format!("row sums, {threads} threads")),
-            ("scatter", "row copies".to_owned()),
+            ("scatter", format!("row copies, {threads} threads")),
+            (
+                "keep",
+                format!("f32 or bf16, keys in tiles of {tile}, {threads} threads"),
+            ),
+            ("keep_only", format!("copies, {threads} threads")),
             ("least_alike", "plain loops, f64".to_owned()),
             ("norm", format!("{tile} lanes, {threads} threads")),
             (

@@ -20,14 +20,14 @@ const VALUES_AHEAD: usize = 4;
 
 /// Rows of keys and values: those just computed, or those that somebody keeps.
 #[derive(Clone, Copy)]
-enum Rest<'a> {
+enum Place<'a> {
     Fresh(&'a Rows),
     Kept(&'a Kept),
 }
 
 /// Some of the rows that a plan counts through, and where they are packed.
 pub(super) struct Source<'a> {
-    from: Rest<'a>,
+    from: Place<'a>,
     /// The plan's number of its first row.
     pub(super) first: usize,
     pub(super) rows: usize,
@@ -61,15 +61,15 @@ impl<'a> Sources<'a> {
             values: 0,
             tasks: 0,
         };
-        all.push(heads, Rest::Fresh(fresh), fresh.rows);
+        all.push(heads, Place::Fresh(fresh), fresh.rows);
         for kept in kept {
-            all.push(heads, Rest::Kept(kept), kept.shape.rows);
+            all.push(heads, Place::Kept(kept), kept.shape.rows);
         }
         all
     }
 
-    fn push(&mut self, heads: &Heads, from: Rest<'a>, rows: usize) {
-        let read_where_kept = matches!(from, Rest::Kept(kept) if kept.lines(0).is_some());
+    fn push(&mut self, heads: &Heads, from: Place<'a>, rows: usize) {
+        let read_where_kept = matches!(from, Place::Kept(kept) if kept.lines(0).is_some());
         self.parts.push(Source {
             from,
             first: self.rows,
@@ -89,7 +89,7 @@ impl<'a> Sources<'a> {
     /// The one that has all these keys.
     pub(super) fn find(&self, keys: &Range<usize>) -> Option<&Source<'a>> {
         let last = self.parts.partition_point(|part| part.first <= keys.start);
-        // Before it are only those without rows.
+        // Of several that begin there, only the last has rows.
         let part = &self.parts[last.checked_sub(1)?];
         (keys.end <= part.first + part.rows).then_some(part)
     }
@@ -161,13 +161,13 @@ impl<'a> Operands<'a> {
         for tile in rows.clone().step_by(self.sources.tile_rows) {
             let tile = tile..(tile + self.sources.tile_rows).min(rows.end);
             match source.from {
-                Rest::Fresh(fresh) => self.pack_keys(source, fresh, tile, room),
-                Rest::Kept(kept) => self.turn_keys(source, kept, tile, room),
+                Place::Fresh(fresh) => self.pack_keys(source, fresh, tile, room),
+                Place::Kept(kept) => self.turn_keys(source, kept, tile, room),
             }
         }
         match (source.from, source.values) {
-            (Rest::Fresh(fresh), Some(at)) => self.pack_values(source, fresh, rows, at),
-            (Rest::Kept(kept), Some(at)) => self.widen_values(source, kept, &rows, at),
+            (Place::Fresh(fresh), Some(at)) => self.pack_values(source, fresh, rows, at),
+            (Place::Kept(kept), Some(at)) => self.widen_values(source, kept, &rows, at),
             (_, None) => {}
         }
     }
@@ -318,11 +318,11 @@ impl<'a> Operands<'a> {
         let (all_keys, all_values) = unsafe { (self.keys.all(), self.values.all()) };
         let values = match (source.values, source.from) {
             (Some(at), _) => &all_values[head * self.sources.values + at..][..lines],
-            (None, Rest::Kept(kept)) => {
+            (None, Place::Kept(kept)) => {
                 let lines = kept.lines(self.kv_heads.start + head);
                 lines.expect("values that are not packed are read where they are kept")
             }
-            (None, Rest::Fresh(_)) => unreachable!("the values of fresh rows are packed"),
+            (None, Place::Fresh(_)) => unreachable!("the values of fresh rows are packed"),
         };
         Head {
             keys: &all_keys[first_key..first_key + keys],

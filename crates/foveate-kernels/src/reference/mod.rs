@@ -103,7 +103,15 @@ impl Backend for Reference {
 
     fn kernels(&self) -> Vec<KernelName> {
         [
-            "embed", "combine", "scatter", "norm", "linear", "attend", "rank",
+            "embed",
+            "combine",
+            "scatter",
+            "keep",
+            "keep_only",
+            "norm",
+            "linear",
+            "attend",
+            "rank",
         ]
         .map(|operation| KernelName {
             operation,
