@@ -11,7 +11,7 @@ mod cases;
 
 use std::io::{BufRead, stdin};
 use std::num::NonZeroUsize;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cases::{BEYOND_CACHES, Case, cases};
 use foveate_kernels::cpu::cycles::Counter;
@@ -53,18 +53,18 @@ fn measure(cpu: &mut Cpu, cases: &mut [Case], counter: &Counter, rounds: usize) 
     let mut wall = vec![Vec::new(); cases.len()];
     for _ in 0..rounds {
         for (i, case) in cases.iter_mut().enumerate() {
-            let before = counter.read();
+            let before = spent(counter);
             let flops = cpu.fma_peak(PEAK_ROUNDS);
-            peak.push(flops / (counter.read() - before) as f64);
+            peak.push(flops / (spent(counter) - before) as f64);
             // Short cases are repeated until they take about as long as the peak loop.
             let times = (1e8 / case.flops).ceil().max(1.0);
-            let (before, start) = (counter.read(), Instant::now());
+            let (before, start) = (spent(counter), Instant::now());
             for _ in 0..times as usize {
                 (case.run)(cpu)?;
             }
-            let work = case.flops * times;
-            speed[i].push(work / (counter.read() - before) as f64);
-            wall[i].push(work / start.elapsed().as_nanos() as f64);
+            let (work, elapsed) = (case.flops * times, start.elapsed());
+            speed[i].push(work / (spent(counter) - before) as f64);
+            wall[i].push(work / elapsed.as_nanos() as f64);
         }
     }
     let peak = median(&mut peak);
@@ -85,6 +85,13 @@ fn measure(cpu: &mut Cpu, cases: &mut [Case], counter: &Counter, rounds: usize) 
         );
     }
     Ok(())
+}
+
+/// What has been spent so far, read when all threads are asleep: where processor time is counted, a thread's
+/// is brought up to date when it goes to sleep or at the next tick of some milliseconds.
+fn spent(counter: &Counter) -> u64 {
+    std::thread::sleep(Duration::from_micros(300));
+    counter.read()
 }
 
 /// Runs what is asked for, and says how long a call takes after one that is not timed.
