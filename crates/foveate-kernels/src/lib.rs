@@ -5,7 +5,8 @@
 //! 1. **A row's result has the same bits** whatever other rows are in the call, at any number of rows,
 //!    tile size or thread count. Batch ≡ single and any-thread-count determinism follow from it.
 //! 2. **A probe never changes the output bits** of the attention it watches.
-//! 3. **Only [`Backend::weight`], [`Backend::buf`] and [`Backend::resize`] allocate** what outlives a call.
+//! 3. **Only [`Backend::weight`], [`Backend::buf`], [`Backend::resize`], [`Backend::kept`], [`Backend::keep_only`]
+//!    and [`Backend::plan`] allocate** what outlives a call, and [`Backend::memory`] counts it.
 //!
 //! [`Reference`] is written as plain loops and is the oracle; `Cpu` is the fast one.
 
@@ -13,10 +14,12 @@ mod backend;
 pub mod cpu;
 mod draw;
 mod error;
+mod memory;
 mod noise;
 pub mod quant;
 mod reference;
 mod rounding;
+mod rows;
 mod tensor;
 mod timed;
 

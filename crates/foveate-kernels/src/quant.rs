@@ -14,6 +14,7 @@
 
 use half::bf16;
 
+use crate::error::{Error, Result};
 use crate::tensor::{Dtype, TensorView};
 
 /// Inputs of a q8 group.
@@ -134,6 +135,36 @@ pub(crate) fn decode_row(dtype: Dtype, blocks: &[u8], out: &mut [f32]) {
                 *number = f32::from(whole) * block.scale().to_f32();
             }
         }
+    }
+}
+
+/// Refuses blocks that [`encode_row`] never writes and that instruction sets would multiply differently.
+pub(crate) fn check_blocks(tensor: &TensorView<'_>) -> Result<()> {
+    let numbers_fit = |row: &[u8]| match tensor.dtype() {
+        Dtype::Q8 => {
+            let (blocks, _) = row.as_chunks();
+            let lowest = i8::MIN as u8;
+            blocks
+                .iter()
+                .all(|block| !Q8(block).codes().contains(&lowest))
+        }
+        Dtype::Q4 => {
+            let (blocks, _) = row.as_chunks();
+            let most = MAX_FACTOR.unsigned_abs();
+            let fits = |factor: &u8| (*factor as i8).unsigned_abs() <= most;
+            blocks
+                .iter()
+                .all(|block| Q4(block).factors().iter().all(fits))
+        }
+        _ => true,
+    };
+    match (0..tensor.rows()).find(|&row| !numbers_fit(tensor.row_bytes(row))) {
+        Some(row) => Err(Error::shape(
+            "a quantised weight",
+            "codes from -127 to 127 (q8), factors from -16 to 16 (q4)",
+            format!("others in row {row}; the file is damaged"),
+        )),
+        None => Ok(()),
     }
 }
 

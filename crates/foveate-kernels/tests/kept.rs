@@ -3,7 +3,9 @@
 mod common;
 
 use common::{bits, every_isa, kept, random, request_errors, threads, upload};
-use foveate_kernels::{Ask, Backend, Cpu, Dtype, Heads, Plan, Qkv, Reference, Rotation, Span, Sum};
+use foveate_kernels::{
+    Ask, Backend, Cpu, Dtype, Heads, Isa, Plan, Qkv, Reference, Result, Rotation, Span, Sum,
+};
 
 /// The nearest numbers that bf16 has.
 fn rounded(x: &[f32]) -> Vec<f32> {
@@ -21,6 +23,10 @@ const WIDTH: usize = 2 * 2 * 24;
 
 /// Attention of some queries over `rows` rows that are kept: as bits, and what it was watched doing.
 fn look<B: Backend>(b: &mut B, kept: &B::Kept, rows: usize) -> [Vec<u32>; 2] {
+    try_look(b, kept, rows).expect("an attention")
+}
+
+fn try_look<B: Backend>(b: &mut B, kept: &B::Kept, rows: usize) -> Result<[Vec<u32>; 2]> {
     let (q, fresh) = (
         upload(b, &random(5 * 96, 9), 96),
         b.buf(0, WIDTH).expect("a buffer"),
@@ -58,12 +64,11 @@ fn look<B: Backend>(b: &mut B, kept: &B::Kept, rows: usize) -> [Vec<u32>; 2] {
         &plan,
         Some(&mut probe),
         &mut out,
-    )
-    .expect("an attention");
-    [
+    )?;
+    Ok([
         bits(&common::download(b, &out, 5)),
         bits(&common::download(b, &probe, 1)),
-    ]
+    ])
 }
 
 fn every_backend(mut check: impl FnMut(Cpu)) {
@@ -176,6 +181,33 @@ fn bf16_takes_half_the_memory() {
     };
     assert_eq!(held(Dtype::F32), 960 * 8 * 2 * 64 * 4);
     assert_eq!(held(Dtype::Bf16), 960 * 8 * 2 * 64 * 2);
+}
+
+#[test]
+fn what_another_instruction_set_keeps_is_refused_or_read_rightly() {
+    let numbers = random(7 * WIDTH, 3);
+    let keep = |isa| {
+        let mut b = Cpu::with_isa(isa, threads(1)).expect("an instruction set of this machine");
+        let rows = upload(&mut b, &numbers, WIDTH);
+        let mut kept = b.kept(7, &HEADS, Dtype::F32).expect("a store");
+        let all: Vec<u32> = (0..7).collect();
+        b.keep(&rows, &all, &all, &mut kept).expect("rows that fit");
+        (b, kept)
+    };
+    for isa in Isa::available() {
+        let (mut b, own) = keep(isa);
+        let right = look(&mut b, &own, 7);
+        for other in Isa::available() {
+            let (_, kept) = keep(other);
+            match try_look(&mut b, &kept, 7) {
+                Ok(seen) => assert_eq!(seen, right, "{isa:?} reads what {other:?} kept"),
+                Err(error) => {
+                    assert_ne!(isa, other, "{error}");
+                    assert!(error.to_string().contains("kept"), "{error}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

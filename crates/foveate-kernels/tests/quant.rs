@@ -4,7 +4,7 @@ mod common;
 
 use common::{Linear, close, every_isa, random};
 use foveate_kernels::quant::{Q4_GROUP, encode_row};
-use foveate_kernels::{Dtype, Format, Reference, TensorView, draw_row};
+use foveate_kernels::{Backend, Dtype, Format, Layout, Reference, TensorView, draw_row};
 
 /// Standard normal numbers, by Box and Muller.
 fn gaussian(count: usize, seed: u64) -> Vec<f32> {
@@ -155,5 +155,33 @@ fn drawn_rows_have_the_promised_size_and_differ() {
         );
         assert!(row == draw(1, 0) && row != draw(1, 1) && row != draw(2, 0));
         assert_ne!(row[..128], row[128..256], "{dtype:?}");
+    }
+}
+
+#[test]
+fn codes_and_factors_that_encoding_never_writes_are_refused() {
+    let row = gaussian(256, 11);
+    // The first code of the second group, and the first factor of the second group.
+    for (dtype, at, wrong) in [
+        (Dtype::Q8, 34 + 2, 0x80),
+        (Dtype::Q4, 74 + 2, 17u8),
+        (Dtype::Q4, 74 + 2, 0x80),
+    ] {
+        let mut stored = Vec::new();
+        encode_row(dtype, &row, &mut stored);
+        for damaged in [false, true] {
+            if damaged {
+                stored[at] = wrong;
+            }
+            let view = TensorView::new(dtype, 1, row.len(), &stored).expect("a row of blocks");
+            for layout in [Layout::Linear, Layout::Table] {
+                let of_reference = Reference::default().weight(&[view], &[], layout, Format::Auto);
+                assert_eq!(of_reference.is_err(), damaged, "{dtype:?}");
+                for cpu in every_isa(1) {
+                    let packed = cpu.weight(&[view], &[], layout, Format::Auto);
+                    assert_eq!(packed.is_err(), damaged, "{dtype:?}, {:?}", cpu.isa());
+                }
+            }
+        }
     }
 }

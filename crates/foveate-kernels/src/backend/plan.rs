@@ -22,7 +22,7 @@ pub struct Plan {
 pub struct Hidden {
     /// A row of `q`, inside a span.
     pub query: usize,
-    /// A row of `kv`, inside the same span, which has others.
+    /// A key, counted as the span's and inside it, which has others.
     pub key: usize,
 }
 
@@ -32,7 +32,8 @@ pub struct Hidden {
 pub struct Span {
     /// Rows of `q`.
     pub queries: Range<usize>,
-    /// Rows of `kv`, counted through all its buffers.
+    /// Keys, counted through the rows of [`Qkv::kv`](super::Qkv::kv) and then of each of
+    /// [`Qkv::kept`](super::Qkv::kept); all in one of them.
     pub keys: Range<usize>,
 }
 
@@ -95,7 +96,7 @@ pub struct Rotation {
     pub dim: usize,
     /// Position of every row of `q`.
     pub queries: Vec<u32>,
-    /// Position of every row of `kv`.
+    /// Position of every key, counted as in [`Span::keys`].
     pub keys: Vec<u32>,
 }
 
@@ -104,7 +105,7 @@ pub struct Rotation {
 pub struct Ask {
     /// Rows of `q`, inside one span.
     pub queries: Range<usize>,
-    /// Rows of `kv`, inside the same span.
+    /// Keys, counted as the span's and inside it.
     pub keys: Range<usize>,
     /// One block of `queries × keys`, or their sum over the queries.
     pub sum: Sum,

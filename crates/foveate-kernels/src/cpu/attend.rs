@@ -9,7 +9,6 @@ use super::micro::{Ahead, Tile};
 use super::pack::{Head, Operands, Sources, turn_room};
 use super::plan::{Block, Schedule, check_rotation};
 use super::report::Seen;
-use super::rows::Rows;
 use super::share::Share;
 use super::softmax::{Weighted, softmax};
 use super::team::Queue;
@@ -17,6 +16,7 @@ use super::turn::Queries;
 use super::workshop::{Desk, Workshop};
 use crate::backend::{Heads, Qkv};
 use crate::error::{Error, Result, same};
+use crate::rows::Rows;
 
 /// Bytes of packed keys and values of the heads that are worked on together.
 const GROUP_BYTES: usize = 8 << 20;
@@ -42,7 +42,7 @@ pub(super) fn attend(
     probe: Option<&mut Rows>,
     out: &mut Rows,
 ) -> Result<()> {
-    check(qkv, heads, schedule, out)?;
+    check(qkv, heads, schedule, shop.isa.tile().0, out)?;
     let Qkv { q, kv, kept } = *qkv;
     let sources = &Sources::new(shop.isa, heads, kv, kept);
     for block in &schedule.blocks {
@@ -108,6 +108,7 @@ fn check(
     &Qkv { q, kv, kept }: &Qkv<'_, Rows, Kept>,
     heads: &Heads,
     schedule: &Schedule,
+    tile_rows: usize,
     out: &Rows,
 ) -> Result<()> {
     if heads.kv_count == 0 || heads.dim == 0 || !heads.count.is_multiple_of(heads.kv_count) {
@@ -124,6 +125,7 @@ fn check(
         let shape = &kept.shape;
         same("key heads that are kept", heads.kv_count, shape.heads)?;
         same("width of a head that is kept", heads.dim, shape.dim)?;
+        same("rows of a kept tile of keys", tile_rows, shape.tile_rows)?;
     }
     let key_rows = kept.iter().fold(kv.rows, |sum, kept| sum + kept.shape.rows);
     same("width of attention output", q.width, out.width)?;

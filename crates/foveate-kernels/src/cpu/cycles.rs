@@ -24,7 +24,8 @@ impl std::fmt::Display for Unit {
     }
 }
 
-/// Counts the work of this thread and of all threads started after it was made.
+/// Counts the work of this thread and of all threads started after it was made; as [`Unit::CpuTime`], that of
+/// the whole process.
 #[derive(Debug)]
 pub struct Counter {
     unit: Unit,
@@ -220,16 +221,18 @@ mod tests {
     use crate::Cpu;
 
     #[test]
-    fn more_work_counts_more() {
+    fn the_count_never_falls_and_the_loop_tells_its_work() {
         let counter = Counter::new();
         let cpu = Cpu::new(None).expect("threads");
-        let count = |rounds| {
-            let before = counter.read();
-            assert!(cpu.fma_peak(rounds) > 0.0);
-            counter.read() - before
-        };
-        count(1000);
-        let (little, much) = (count(1000), count(3_000_000));
-        assert!(much > little, "{little} {much} {}", counter.unit());
+        let mut before = counter.read();
+        let mut work = 0.0;
+        for rounds in [1, 1000, 100_000] {
+            let more = cpu.fma_peak(rounds);
+            assert!(more > work, "{rounds} rounds");
+            work = more;
+            let now = counter.read();
+            assert!(now >= before, "{now} after {before} {}", counter.unit());
+            before = now;
+        }
     }
 }

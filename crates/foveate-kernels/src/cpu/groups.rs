@@ -10,12 +10,13 @@ use std::array::from_fn;
 use std::mem::MaybeUninit;
 
 use super::isa::{Kernel, Simd};
-use super::lines::{LANES, Line, reserve};
+use super::lines::{LANES, Line};
 use super::micro::Ahead;
 use super::panels::{Half, Rows};
 use super::share::Share;
 use super::team::Team;
 use crate::error::Result;
+use crate::memory::reserve;
 use crate::quant::{LEVELS, Q4, Q4_GROUP, Q8, Q8_GROUP, RUN, RUNS};
 use crate::tensor::Dtype;
 

@@ -5,16 +5,17 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use super::lines::{Held, LANES, Line, floats, floats_mut, prefetch};
+use super::lines::{LANES, Line, floats, floats_mut, prefetch};
 use super::pages::Pages;
 use super::panels::{Half, halves, halves_mut, narrow, widen};
-use super::rows::{Rows, check_rows};
 use super::share::Share;
 use super::team::Team;
 use super::transpose::transpose;
 use crate::backend::Heads;
 use crate::error::{Error, Result, same};
+use crate::memory::Held;
 use crate::reference::{Plain, least_alike};
+use crate::rows::{Rows, check_rows};
 use crate::tensor::Dtype;
 
 /// Numbers that are copied before another thread has woken.
@@ -37,7 +38,8 @@ pub(super) struct Shape {
     pub(super) heads: usize,
     /// Of one head.
     pub(super) dim: usize,
-    tile_rows: usize,
+    /// Of the instruction set it was laid out for.
+    pub(super) tile_rows: usize,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,15 @@ impl Shape {
     /// Where the values begin.
     fn first_value(&self) -> usize {
         (self.heads * self.keys()).next_multiple_of(LANES)
+    }
+
+    /// Numbers of everything, where they can be counted.
+    fn numbers(&self) -> Option<usize> {
+        let keys = self.rows.checked_next_multiple_of(self.tile_rows)?;
+        let keys = keys.checked_mul(self.dim)?.checked_mul(self.heads)?;
+        let values = self.dim.checked_next_multiple_of(LANES)?;
+        let values = values.checked_mul(self.rows)?.checked_mul(self.heads)?;
+        keys.checked_next_multiple_of(LANES)?.checked_add(values)
     }
 
     /// The first number of a row's key, among its head's; the others are `tile_rows` apart.
@@ -187,7 +198,11 @@ impl Kept {
 
     fn of(shape: Shape, dtype: Dtype, total: &Arc<AtomicUsize>) -> Result<Self> {
         const WHAT: &str = "kept keys and values";
-        let lines = (shape.first_value() + shape.heads * shape.values()) / LANES;
+        let numbers = shape.numbers().ok_or(Error::Memory {
+            what: WHAT,
+            bytes: usize::MAX,
+        })?;
+        let lines = numbers / LANES;
         let (numbers, line) = match dtype {
             Dtype::F32 => (Numbers::Floats(Pages::new(lines, WHAT)?), size_of::<Line>()),
             Dtype::Bf16 => (Numbers::Halves(Pages::new(lines, WHAT)?), size_of::<Half>()),

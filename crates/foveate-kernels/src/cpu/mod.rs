@@ -49,13 +49,13 @@ pub use kept::Kept;
 pub use panels::Packed;
 use plan::Angles;
 pub use plan::Schedule;
-pub use rows::Rows;
 
 use crate::backend::{
     Act, Backend, Guess, Heads, Into, KernelName, Layout, Memory, Norm, Plan, Qkv, Rank, RowMap,
 };
 use crate::error::{Error, Result, same};
 use crate::quant::Format;
+use crate::rows::Rows;
 use crate::tensor::{Dtype, TensorView};
 use finish::Finish;
 use gemm::Product;

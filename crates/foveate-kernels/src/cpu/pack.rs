@@ -6,12 +6,12 @@ use super::isa::Chosen;
 use super::kept::{Kept, Part};
 use super::lines::{LANES, Line, Scratch, floats_mut, prefetch};
 use super::plan::Schedule;
-use super::rows::Rows;
 use super::share::Share;
 use super::transpose::transpose;
 use super::turn::Turn;
 use crate::backend::Heads;
 use crate::error::Result;
+use crate::rows::Rows;
 
 /// Tiles of keys packed by one task.
 const TASK_TILES: usize = 2;

@@ -5,9 +5,9 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
 use super::lines::Line;
-#[cfg(target_os = "linux")]
-use super::lines::want_large_pages;
 use crate::error::{Error, Result};
+#[cfg(target_os = "linux")]
+use crate::memory::want_large_pages;
 
 /// A type whose values may be all zero bits.
 ///

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use super::groups::Groups;
-use super::lines::{Held, LANES, Line, reserve};
+use super::lines::{LANES, Line};
 use super::pages::Zero;
 use super::share::Share;
 use super::team::Team;
 use crate::backend::Layout;
 use crate::error::{Error, Result, same};
-use crate::quant::{Format, decode_row, encode_row};
+use crate::memory::{Held, reserve};
+use crate::quant::{Format, check_blocks, decode_row, encode_row};
 use crate::tensor::{Dtype, TensorView};
 
 /// Sixteen bfloat16 numbers, as stored.
@@ -61,6 +62,7 @@ impl Packed {
         team: &Team,
         total: &Arc<AtomicUsize>,
     ) -> Result<Self> {
+        parts.iter().try_for_each(check_blocks)?;
         let rows = Rows::new(parts, layout)?;
         let bias = rows.bias(biases)?;
         let panels = match (layout, format.of(parts)) {

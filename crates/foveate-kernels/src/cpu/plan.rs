@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use super::lines::Held;
 use crate::backend::{Ask, Hidden, Plan, Rotation, Span, Sum};
 use crate::error::{Error, Result, same};
+use crate::memory::Held;
 use crate::reference::frequency;
 
 /// Queries of a block: their scores for one head stay in the second cache.
@@ -136,7 +136,7 @@ impl Turns {
         (self.part(&self.queries, rows), self.half)
     }
 
-    /// Cosines and sines of some rows of `kv`, row after row, and how many of each.
+    /// Cosines and sines of some keys, row after row, and how many of each.
     pub(super) fn keys(&self, rows: Range<usize>) -> (&[f32], usize) {
         let table = self.keys.as_ref().unwrap_or(&self.queries);
         (self.part(table, rows), self.half)

@@ -5,11 +5,11 @@ use super::gemm::{Done, Product};
 use super::isa::{Kernel, Simd};
 use super::lines::{LANES, Line, grow};
 use super::panels::Packed;
-use super::rows::Rows;
 use super::share::Share;
 use super::workshop::Workshop;
 use crate::backend::{Guess, Layout, Pick, Rank};
 use crate::error::{Result, same};
+use crate::rows::Rows;
 
 /// Panels of a chunk. Partial results are combined chunk by chunk, so the bits depend on it.
 const CHUNK: usize = 12;

@@ -1,91 +1,15 @@
-//! Rows of activations, and the operations that go through them once: norm, embed, combine.
+//! Operations that go through rows of activations once: norm, embed, combine, scatter.
 
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use super::isa::{Chosen, Kernel, Simd};
-use super::lines::{Held, LANES, reserve};
+use super::lines::LANES;
 use super::panels::Packed;
 use super::share::Share;
 use super::team::Team;
 use crate::backend::{Into, Norm, NormKind, RowMap};
 use crate::error::{Error, Result, same};
-use crate::reference::Plain;
-
-/// Activations `[rows, width]` of [`Cpu`](super::Cpu).
-#[derive(Debug)]
-#[expect(clippy::struct_field_names, reason = "rows and width are its shape")]
-pub struct Rows {
-    pub(super) rows: usize,
-    pub(super) width: usize,
-    pub(super) data: Vec<f32>,
-    held: Held,
-}
-
-impl Rows {
-    pub(super) fn new(rows: usize, width: usize, total: &Arc<AtomicUsize>) -> Result<Self> {
-        let mut new = Self {
-            rows: 0,
-            width,
-            data: Vec::new(),
-            held: Held::new(total, 0),
-        };
-        new.resize(rows)?;
-        Ok(new)
-    }
-
-    /// Changes the rows in use; new ones are zero. Memory is never given back.
-    pub(super) fn resize(&mut self, rows: usize) -> Result<()> {
-        let floats = rows.checked_mul(self.width).ok_or(Error::Memory {
-            what: "activations",
-            bytes: usize::MAX,
-        })?;
-        if floats > self.data.len() {
-            let more = floats - self.data.len();
-            reserve(&mut self.data, more, "activations")?;
-        }
-        self.data.resize(floats, 0.0);
-        self.rows = rows;
-        self.held.set(self.data.capacity() * size_of::<f32>());
-        Ok(())
-    }
-
-    /// No rows, of another width, in the same memory.
-    pub(super) fn reshape(&mut self, width: usize) {
-        self.data.clear();
-        (self.rows, self.width) = (0, width);
-    }
-
-    pub(super) fn plain(&self) -> Plain<'_> {
-        Plain {
-            data: &self.data,
-            rows: self.rows,
-            width: self.width,
-        }
-    }
-
-    pub(super) fn row(&self, row: usize) -> &[f32] {
-        &self.data[row * self.width..(row + 1) * self.width]
-    }
-
-    /// The floats of `count` rows from `at` on, if there are as many.
-    pub(super) fn place(
-        &mut self,
-        what: &'static str,
-        at: usize,
-        count: usize,
-    ) -> Result<&mut [f32]> {
-        if at.checked_add(count).is_none_or(|end| end > self.rows) {
-            return Err(Error::shape(
-                what,
-                format!("at most {}", self.rows),
-                format!("{at} + {count}"),
-            ));
-        }
-        Ok(&mut self.data[at * self.width..(at + count) * self.width])
-    }
-}
+use crate::rows::{Rows, check_rows};
 
 pub(super) fn embed(table: &Packed, ids: &[u32], out: &mut Rows, at: usize) -> Result<()> {
     same("width of an embedding", table.inputs, out.width)?;
@@ -172,13 +96,6 @@ fn check_map(map: &RowMap, rows: usize) -> Result<()> {
         ));
     }
     check_rows("rows combined", &map.from, rows)
-}
-
-pub(super) fn check_rows(what: &'static str, wanted: &[u32], rows: usize) -> Result<()> {
-    match wanted.iter().max() {
-        Some(&row) if row as usize >= rows => Err(Error::shape(what, format!("below {rows}"), row)),
-        _ => Ok(()),
-    }
 }
 
 pub(super) fn norm(

@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::isa::{Chosen, Kernel, Simd};
 use super::lines::{LANES, Line, floats_mut};
 use super::plan::Turns;
-use super::rows::Rows;
 use super::transpose::transpose;
+use crate::rows::Rows;
 
 /// Queries on their way into panels.
 #[derive(Clone, Copy)]

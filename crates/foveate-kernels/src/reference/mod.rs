@@ -11,8 +11,10 @@ use crate::backend::{
     RowMap,
 };
 use crate::error::{Error, Result, same};
-use crate::quant::{Format, encode_row};
+use crate::memory::Held;
+use crate::quant::{Format, check_blocks, encode_row};
 use crate::rounding::round_row;
+use crate::rows::{Rows, check_rows};
 use crate::tensor::{Dtype, TensorView};
 pub use math::erf;
 pub(crate) use math::{Plain, frequency, least_alike};
@@ -21,17 +23,8 @@ use math::{dot, gelu_erf, gelu_tanh, guess, normalise, report, rotate, softmax};
 /// Plain loops. Slow, obvious, and what every other backend is tested against.
 #[derive(Debug, Default)]
 pub struct Reference {
-    weights: AtomicUsize,
+    weights: Arc<AtomicUsize>,
     buffers: Arc<AtomicUsize>,
-}
-
-/// Rows of f32.
-#[derive(Debug)]
-#[expect(clippy::struct_field_names, reason = "rows and width are its shape")]
-pub struct Rows {
-    rows: usize,
-    width: usize,
-    data: Vec<f32>,
 }
 
 /// Keys and values that are kept, as rows; every number is one that `dtype` has.
@@ -39,24 +32,6 @@ pub struct Rows {
 pub struct Kept {
     rows: Rows,
     dtype: Dtype,
-}
-
-impl Rows {
-    fn plain(&self) -> Plain<'_> {
-        Plain {
-            data: &self.data,
-            rows: self.rows,
-            width: self.width,
-        }
-    }
-
-    fn row(&self, r: usize) -> &[f32] {
-        &self.data[r * self.width..(r + 1) * self.width]
-    }
-
-    fn row_mut(&mut self, r: usize) -> &mut [f32] {
-        &mut self.data[r * self.width..(r + 1) * self.width]
-    }
 }
 
 /// Row-major f32 with the bias beside it.
@@ -69,6 +44,8 @@ pub struct Matrix {
     bias: Vec<f32>,
     /// Inputs are rounded as beside q4.
     rounds: bool,
+    #[expect(dead_code, reason = "counts the bytes until it is dropped")]
+    held: Held,
 }
 
 impl Matrix {
@@ -108,6 +85,7 @@ impl Backend for Reference {
             "scatter",
             "keep",
             "keep_only",
+            "least_alike",
             "norm",
             "linear",
             "attend",
@@ -132,6 +110,7 @@ impl Backend for Reference {
         let mut data = Vec::new();
         for part in parts {
             same("inputs of a fused weight", inputs, part.cols())?;
+            check_blocks(part)?;
             if dtype == Dtype::F32 || dtype == part.dtype() {
                 data.extend(part.to_f32());
                 continue;
@@ -153,8 +132,7 @@ impl Backend for Reference {
             same("parts of a gated weight", 2, parts.len())?;
             same("outputs of gate and up", parts[0].rows(), parts[1].rows())?;
         }
-        self.weights
-            .fetch_add((data.len() + bias.len()) * 4, Ordering::Relaxed);
+        let held = Held::new(&self.weights, (data.len() + bias.len()) * size_of::<f32>());
         Ok(Matrix {
             layout,
             outputs,
@@ -162,16 +140,12 @@ impl Backend for Reference {
             data,
             bias,
             rounds: dtype == Dtype::Q4,
+            held,
         })
     }
 
     fn buf(&self, rows: usize, width: usize) -> Result<Rows> {
-        self.buffers.fetch_add(rows * width * 4, Ordering::Relaxed);
-        Ok(Rows {
-            rows,
-            width,
-            data: vec![0.0; rows * width],
-        })
+        Rows::new(rows, width, &self.buffers)
     }
 
     fn kept(&self, rows: usize, heads: &Heads, dtype: Dtype) -> Result<Kept> {
@@ -187,17 +161,11 @@ impl Backend for Reference {
     }
 
     fn resize(&self, buf: &mut Rows, rows: usize) -> Result<()> {
-        let before = buf.data.capacity();
-        buf.data.resize(rows * buf.width, 0.0);
-        buf.rows = rows;
-        self.buffers
-            .fetch_add((buf.data.capacity() - before) * 4, Ordering::Relaxed);
-        Ok(())
+        buf.resize(rows)
     }
 
     fn reshape(&self, buf: &mut Rows, width: usize) {
-        buf.data.clear();
-        (buf.rows, buf.width) = (0, width);
+        buf.reshape(width);
     }
 
     fn plan(&mut self, plan: &Plan) -> Result<Plan> {
@@ -228,6 +196,7 @@ impl Backend for Reference {
 
     fn embed(&mut self, table: &Matrix, ids: &[u32], out: &mut Rows, at: usize) -> Result<()> {
         same("width of an embedding", table.inputs, out.width)?;
+        out.place("rows of embeddings", at, ids.len())?;
         for (i, &id) in ids.iter().enumerate() {
             if id as usize >= table.outputs {
                 return Err(Error::shape(
@@ -243,6 +212,8 @@ impl Backend for Reference {
 
     fn combine(&mut self, x: &Rows, map: &RowMap, out: &mut Rows, at: usize) -> Result<()> {
         same("width of combined rows", x.width, out.width)?;
+        check_rows("rows combined", &map.from, x.rows)?;
+        out.place("combined rows", at, map.rows())?;
         for i in 0..map.rows() {
             let row = out.row_mut(at + i);
             row.fill(0.0);
@@ -265,14 +236,9 @@ impl Backend for Reference {
     ) -> Result<()> {
         same("width of scattered rows", x.width, out.width)?;
         same("slots of scattered rows", from.len(), to.len())?;
+        check_rows("rows scattered", from, x.rows)?;
+        check_rows("slots of scattered rows", to, out.rows)?;
         for (&from, &to) in from.iter().zip(to) {
-            if from as usize >= x.rows || to as usize >= out.rows {
-                return Err(Error::shape(
-                    "a scattered row and its slot",
-                    format!("below {} and {}", x.rows, out.rows),
-                    format!("{from} and {to}"),
-                ));
-            }
             let row = out.row_mut(to as usize);
             for (slot, value) in row.iter_mut().zip(x.row(from as usize)) {
                 *slot = match into {
@@ -327,6 +293,7 @@ impl Backend for Reference {
         let all: Vec<u32> = (0..x.rows as u32).collect();
         let rows = rows.unwrap_or(&all);
         same("width of a normalised row", x.width, out.width)?;
+        check_rows("rows normalised", rows, x.rows)?;
         self.resize(out, rows.len())?;
         for (i, &r) in rows.iter().enumerate() {
             normalise(x.row(r as usize), norm, out.row_mut(i));

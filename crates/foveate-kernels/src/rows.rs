@@ -1,0 +1,94 @@
+//! Rows of activations in ordinary memory.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use crate::error::{Error, Result};
+use crate::memory::{Held, reserve};
+use crate::reference::Plain;
+
+/// Activations `[rows, width]`.
+#[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "rows and width are its shape")]
+pub struct Rows {
+    pub(crate) rows: usize,
+    pub(crate) width: usize,
+    pub(crate) data: Vec<f32>,
+    held: Held,
+}
+
+impl Rows {
+    pub(crate) fn new(rows: usize, width: usize, total: &Arc<AtomicUsize>) -> Result<Self> {
+        let mut new = Self {
+            rows: 0,
+            width,
+            data: Vec::new(),
+            held: Held::new(total, 0),
+        };
+        new.resize(rows)?;
+        Ok(new)
+    }
+
+    /// Changes the rows in use; new ones are zero. Memory is never given back.
+    pub(crate) fn resize(&mut self, rows: usize) -> Result<()> {
+        let floats = rows.checked_mul(self.width).ok_or(Error::Memory {
+            what: "activations",
+            bytes: usize::MAX,
+        })?;
+        if floats > self.data.len() {
+            let more = floats - self.data.len();
+            reserve(&mut self.data, more, "activations")?;
+        }
+        self.data.resize(floats, 0.0);
+        self.rows = rows;
+        self.held.set(self.data.capacity() * size_of::<f32>());
+        Ok(())
+    }
+
+    /// No rows, of another width, in the same memory.
+    pub(crate) fn reshape(&mut self, width: usize) {
+        self.data.clear();
+        (self.rows, self.width) = (0, width);
+    }
+
+    pub(crate) fn plain(&self) -> Plain<'_> {
+        Plain {
+            data: &self.data,
+            rows: self.rows,
+            width: self.width,
+        }
+    }
+
+    pub(crate) fn row(&self, row: usize) -> &[f32] {
+        &self.data[row * self.width..(row + 1) * self.width]
+    }
+
+    pub(crate) fn row_mut(&mut self, row: usize) -> &mut [f32] {
+        &mut self.data[row * self.width..(row + 1) * self.width]
+    }
+
+    /// The floats of `count` rows from `at` on, if there are as many.
+    pub(crate) fn place(
+        &mut self,
+        what: &'static str,
+        at: usize,
+        count: usize,
+    ) -> Result<&mut [f32]> {
+        if at.checked_add(count).is_none_or(|end| end > self.rows) {
+            return Err(Error::shape(
+                what,
+                format!("at most {}", self.rows),
+                format!("{at} + {count}"),
+            ));
+        }
+        Ok(&mut self.data[at * self.width..(at + count) * self.width])
+    }
+}
+
+/// Refuses a row that is not there.
+pub(crate) fn check_rows(what: &'static str, wanted: &[u32], rows: usize) -> Result<()> {
+    match wanted.iter().max() {
+        Some(&row) if row as usize >= rows => Err(Error::shape(what, format!("below {rows}"), row)),
+        _ => Ok(()),
+    }
+}
