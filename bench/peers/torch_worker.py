@@ -20,10 +20,10 @@ def linear(kind: str, m: int, k: int, n: int) -> worker.Call:
         torch.backends.quantized.engine = "x86"
         module = torch.nn.Linear(k, n, bias=False)
         module.weight.data = weight
-        quantised = torch.ao.quantization.quantize_dynamic(
+        quantized = torch.ao.quantization.quantize_dynamic(
             torch.nn.Sequential(module), qconfig_spec={torch.nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig}
         )
-        return lambda: quantised(x)
+        return lambda: quantized(x)
     raise ValueError(f"no format {kind}")
 
 

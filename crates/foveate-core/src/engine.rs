@@ -76,7 +76,8 @@ impl Engine {
         let family = models::open(checkpoint, environment)?;
         let source = Source::checkpoint(checkpoint, format);
         let network = models::build(backend, &source, family.card(), progress)?;
-        checkpoint.finish(models::ignored())?;
+        let unread = models::unread(family.card());
+        checkpoint.finish(&[models::ignored(), &[&unread]].concat())?;
         Ok(Self {
             family,
             network: Mutex::new(Box::new(network)),
@@ -249,6 +250,9 @@ impl Engine {
         }
         let clock = Instant::now();
         let guesses = pass.rank(denoisers, &leaving, &self.card().forbidden, network, tap)?;
+        if guesses.iter().any(|guess| guess.probability.is_nan()) {
+            return Err(Error::NotNumbers);
+        }
         let mut logits = BTreeMap::new();
         for &owner in owners.iter().filter(|&&o| denoisers[o].wants_logits()) {
             let rows = pass.logits(denoisers, &leaving, owner, network)?;

@@ -74,6 +74,11 @@ pub enum Error {
     /// The arithmetic backend refused, usually for lack of memory.
     #[error(transparent)]
     Backend(#[from] foveate_kernels::Error),
+    /// The head gave logits that are not numbers.
+    #[error(
+        "the logits are not numbers: the weights hold NaN or infinite values; is the checkpoint damaged?"
+    )]
+    NotNumbers,
     /// The request was cancelled between two layers.
     #[error("cancelled")]
     Cancelled,
@@ -98,6 +103,21 @@ impl Error {
         Self::Malformed {
             path: path.as_ref().to_path_buf(),
             reason: reason.into(),
+        }
+    }
+
+    /// A wrong setting that stands in a model's `config.json` is no wrong use of the program.
+    pub(crate) fn in_file(self, folder: impl AsRef<Path>) -> Self {
+        match self {
+            Self::Request {
+                field: file @ "tokenizer.json",
+                reason,
+            } => Self::malformed(folder.as_ref().join(file), reason),
+            Self::Request { field, reason } => Self::malformed(
+                folder.as_ref().join("config.json"),
+                format!("{field}: {reason}"),
+            ),
+            other => other,
         }
     }
 

@@ -38,7 +38,7 @@ pub use denoise::{
 pub use engine::{Engine, OnLayer, Progress, Request};
 pub use error::{Error, Result};
 pub use image::{DecodeLimits, Orientation, Picture, TilingConfig, TokenLayout, Views};
-pub use models::{ModelCard, NamedShape, Predicts, SHAPES, Sampling, card, quantise, write_random};
+pub use models::{ModelCard, NamedShape, Predicts, SHAPES, Sampling, card, quantize, write_random};
 pub use network::{DecoderShape, VisionShape};
 pub use prompt::{
     LLAVA_SYSTEM_PROMPT, Message, Prompt, PromptBuilder, PromptToken, Role, ThinkMode,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use common::{options, picture, request, run};
 use foveate_core::{
-    Checkpoint, Engine, Environment, NamedShape, SHAPES, VisionShape, quantise, write_random,
+    Checkpoint, Engine, Environment, NamedShape, SHAPES, VisionShape, quantize, write_random,
 };
 use foveate_kernels::{Cpu, Format};
 
@@ -42,7 +42,7 @@ fn engine(folder: &Path, format: Format) -> Engine {
 }
 
 #[test]
-fn a_written_folder_has_the_shape_is_quantised_and_answers_alike_in_both_forms() {
+fn a_written_folder_has_the_shape_is_quantized_and_answers_alike_in_both_forms() {
     for tower in [0, 2] {
         let home = tempfile::tempdir().unwrap();
         let (folder, small) = (home.path().join("random"), home.path().join("small"));
@@ -52,19 +52,20 @@ fn a_written_folder_has_the_shape_is_quantised_and_answers_alike_in_both_forms()
         assert_eq!(original.card().decoder, shape.decoder);
         let checkpoint = Checkpoint::open(&folder).unwrap();
         let environment = Environment::default();
-        quantise(
+        quantize(
             &checkpoint,
             &environment,
             Format::Q4,
             "random",
             &small,
+            None,
             &mut |_, _| {},
         )
         .unwrap();
-        let quantised = engine(&small, Format::Auto);
+        let quantized = engine(&small, Format::Auto);
         let request = request(&original, "w3 w5", &[picture(40, 30, 1)], options());
         assert!(!request.images[0].is_empty());
-        assert_eq!(run(&quantised, &request), run(&original, &request));
+        assert_eq!(run(&quantized, &request), run(&original, &request));
     }
 }
 

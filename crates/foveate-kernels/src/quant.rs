@@ -1,4 +1,4 @@
-//! Quantised weights: the one place that says what 8- and 4-bit numbers mean.
+//! Quantized weights: the one place that says what 8- and 4-bit numbers mean.
 //!
 //! A row of a weight is cut into groups, the last one filled up with zeros, and each group becomes a block
 //! of bytes (little endian) of its own:
@@ -160,7 +160,7 @@ pub(crate) fn check_blocks(tensor: &TensorView<'_>) -> Result<()> {
     };
     match (0..tensor.rows()).find(|&row| !numbers_fit(tensor.row_bytes(row))) {
         Some(row) => Err(Error::shape(
-            "a quantised weight",
+            "a quantized weight",
             "codes from -127 to 127 (q8), factors from -16 to 16 (q4)",
             format!("others in row {row}; the file is damaged"),
         )),

@@ -1,4 +1,4 @@
-//! How inputs are rounded beside quantised weights, so that whole numbers can be multiplied.
+//! How inputs are rounded beside quantized weights, so that whole numbers can be multiplied.
 //!
 //! Group by group, with the groups of the weight and a scale for each, the largest number becomes ±32767
 //! beside q8 and ±127 beside q4. That leaves out about 2e-5 of q8's and 6.5e-3 of q4's root mean square,

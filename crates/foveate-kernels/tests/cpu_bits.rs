@@ -35,8 +35,8 @@ fn linears() -> Vec<Linear> {
     let mut gelu = Linear::new(40, &[700], 3).with_bias();
     gelu.act = Act::GeluErf;
     let mut all = vec![plain, gated, gelu];
-    for (quantised, format) in [(0, Format::Q8), (0, Format::Q4), (1, Format::Q4)] {
-        let mut linear = all[quantised].clone();
+    for (quantized, format) in [(0, Format::Q8), (0, Format::Q4), (1, Format::Q4)] {
+        let mut linear = all[quantized].clone();
         linear.format = format;
         all.push(linear);
     }
@@ -44,7 +44,7 @@ fn linears() -> Vec<Linear> {
 }
 
 #[test]
-fn a_quantised_linear_has_the_same_bits_with_every_instruction_set() {
+fn a_quantized_linear_has_the_same_bits_with_every_instruction_set() {
     for format in [Format::Q8, Format::Q4] {
         let mut linear = Linear::new(530, &[100, 37], 1).with_bias();
         linear.format = format;

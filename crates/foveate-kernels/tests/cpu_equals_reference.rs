@@ -106,7 +106,7 @@ fn the_widths_of_real_models_equal_the_reference() {
 }
 
 #[test]
-fn a_quantised_head_of_an_odd_vocabulary_equals_the_reference() {
+fn a_quantized_head_of_an_odd_vocabulary_equals_the_reference() {
     for format in [Format::Q8, Format::Q4] {
         let mut linear = Linear::new(40, &[126_349], 2);
         linear.format = format;

@@ -1,4 +1,4 @@
-//! What quantised weights mean, and how much they leave out.
+//! What quantized weights mean, and how much they leave out.
 
 mod common;
 

@@ -9,7 +9,7 @@ use foveate_core::image::{Geometry, geometry};
 use foveate_core::{DecoderShape, ModelCard, VisionShape};
 use serde_json::{Value, json};
 
-use crate::args::ModelArgs;
+use crate::args::SourceArgs;
 use crate::exit;
 use crate::load::{self, Model};
 use crate::table::{bytes, grouped, listing, row, table};
@@ -30,7 +30,7 @@ const COMMON_SIZES: [(u32, u32); 8] = [
 #[derive(clap::Args, Debug)]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
-    model: ModelArgs,
+    source: SourceArgs,
     /// Also count the visual tokens of a picture of this size, in pixels; repeatable
     #[arg(long = "size", env = "FOVEATE_SIZE", value_name = "WxH", value_parser = parse_size)]
     sizes: Vec<(u32, u32)>,
@@ -52,7 +52,7 @@ struct Stored {
 
 /// Prints the description.
 pub(crate) fn main(args: &InspectArgs) -> Result<ExitCode> {
-    let model = load::open(&args.model)?;
+    let model = load::open(&args.source)?;
     let tensors = tensors(&model);
     let sizes: Vec<(u32, u32)> = COMMON_SIZES.iter().chain(&args.sizes).copied().collect();
     let mut counts = Vec::with_capacity(sizes.len());

@@ -8,7 +8,7 @@ use foveate_core::{
 };
 use foveate_kernels::Ledger;
 
-use crate::args::ModelArgs;
+use crate::args::{ModelArgs, SourceArgs};
 use crate::exit::usage;
 #[cfg(feature = "hub")]
 use crate::hub;
@@ -27,7 +27,7 @@ pub(crate) struct Model {
 }
 
 /// Finds the model, downloads what is missing where that is built in, and reads its config.
-pub(crate) fn open(args: &ModelArgs) -> Result<Model> {
+pub(crate) fn open(args: &SourceArgs) -> Result<Model> {
     let environment = Environment::from_variables(|name| std::env::var_os(name));
     let Some(name) = &args.model else {
         return open_built_in(environment);
@@ -94,7 +94,7 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn new(args: &ModelArgs, environment: &'a Environment) -> Self {
+    fn new(args: &SourceArgs, environment: &'a Environment) -> Self {
         let variable = std::env::var("HF_HUB_OFFLINE").unwrap_or_default();
         let is_set = ["1", "true", "yes", "on"].contains(&variable.to_lowercase().as_str());
         let offline = if args.offline {

@@ -44,7 +44,7 @@ struct Cli {
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 something was skipped.\n\
-    Every flag can be set by a variable, for example FOVEATE_MODEL for --model.";
+    Most flags can be set by a variable, for example FOVEATE_MODEL for --model; --help names them.";
 
 #[derive(Subcommand)]
 enum Command {

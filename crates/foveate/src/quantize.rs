@@ -1,12 +1,13 @@
 //! `foveate quantize`: a model folder with fewer bits a weight.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use foveate_core::quantise;
+use foveate_core::quantize;
 
-use crate::args::{ModelArgs, Storage};
+use crate::args::{SourceArgs, Storage};
 use crate::exit::{self, usage};
 use crate::{load, progress};
 
@@ -18,7 +19,19 @@ use crate::{load, progress};
 )]
 pub(crate) struct QuantizeArgs {
     #[command(flatten)]
-    model: ModelArgs,
+    source: SourceArgs,
+    /// Bits of the decoder's weights: q8 or q4
+    #[arg(
+        long,
+        env = "FOVEATE_DTYPE",
+        default_value = "auto",
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    dtype: Storage,
+    /// Worker threads; one per core when absent
+    #[arg(long, env = "FOVEATE_THREADS", value_name = "N")]
+    threads: Option<NonZeroUsize>,
     /// The new folder
     #[arg(short, long, value_name = "FOLDER")]
     output: PathBuf,
@@ -26,22 +39,23 @@ pub(crate) struct QuantizeArgs {
 
 /// Writes the folder.
 pub(crate) fn main(args: &QuantizeArgs) -> Result<ExitCode> {
-    let dtype = args.model.machine.dtype;
+    let dtype = args.dtype;
     if !matches!(dtype, Storage::Q8 | Storage::Q4) {
-        return Err(usage("nothing to quantise; add --dtype q8 or --dtype q4"));
+        return Err(usage("nothing to quantize; add --dtype q8 or --dtype q4"));
     }
-    let model = load::open(&args.model)?;
-    let bar = progress::counted("quantising", 0);
-    let written = quantise(
+    let model = load::open(&args.source)?;
+    let bar = progress::counted("quantizing", 0);
+    let written = quantize(
         &model.checkpoint,
         &model.environment,
         dtype.into(),
         &model.name,
         &args.output,
+        args.threads,
         &mut |done, of| progress::set(&bar, done, of),
     );
     bar.finish_and_clear();
-    written.with_context(|| format!("quantising {}", model.name))?;
+    written.with_context(|| format!("quantizing {}", model.name))?;
     exit::note(&format!("wrote {}", args.output.display()));
     Ok(ExitCode::SUCCESS)
 }

@@ -143,7 +143,7 @@ pub(crate) fn main(args: &RunArgs, origins: &Origins) -> Result<ExitCode> {
 
 /// The model without its weights, and the options, checked.
 fn open(args: &RunArgs, prune: Option<PruneSettings>) -> Result<(load::Model, Options)> {
-    let model = load::open(&args.model)?;
+    let model = load::open(&args.model.source)?;
     if let Some(preset) = args.generation.preset.as_deref().and_then(Preset::find) {
         preset.check(model.card.family)?;
     }
@@ -228,7 +228,7 @@ fn account(
         choices: outcome.choices.clone(),
         steps: outcome.steps,
         forwards: outcome.forwards,
-        tokens_per_forward: outcome.response as f64 / outcome.forwards.max(1) as f64,
+        tokens_per_forward: outcome.settled as f64 / outcome.forwards.max(1) as f64,
         rows_computed: answered.rows_computed,
         timings_ms: Timings::default(),
         peak_bytes: report::peak_bytes(),

@@ -264,7 +264,7 @@ fn several_overlays_are_numbered() {
 }
 
 #[test]
-fn a_quantised_folder_is_written_inspected_and_answers() {
+fn a_quantized_folder_is_written_inspected_and_answers() {
     let home = tempfile::tempdir().expect("a folder");
     let folder = home.path().join("q4");
     let mut quantize = foveate();

@@ -98,7 +98,7 @@ fn a_matrix_refuses_what_it_would_ignore() {
 }
 
 #[test]
-fn a_folder_of_random_weights_is_written_once_quantised_and_loaded_without_a_second_copy() {
+fn a_folder_of_random_weights_is_written_once_quantized_and_loaded_without_a_second_copy() {
     let home = tempfile::tempdir().expect("a folder");
     let (folder, small) = (home.path().join("random"), home.path().join("small"));
     let write = || {
@@ -118,8 +118,8 @@ fn a_folder_of_random_weights_is_written_once_quantised_and_loaded_without_a_sec
     quantize
         .args(["quantize", "--dtype", "q8", "-m"])
         .arg(&folder);
-    let quantised = run(quantize.arg("-o").arg(&small));
-    assert!(quantised.status.success(), "{}", stderr(&quantised));
+    let quantized = run(quantize.arg("-o").arg(&small));
+    assert!(quantized.status.success(), "{}", stderr(&quantized));
 
     let mut bench = foveate();
     bench.args([

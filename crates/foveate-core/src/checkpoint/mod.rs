@@ -4,7 +4,7 @@
 //! nobody asked for, because a tensor that is silently skipped is a model that silently differs.
 
 mod fresh;
-mod quantise;
+mod quantize;
 mod resolve;
 mod sharded;
 mod shards;
@@ -13,7 +13,7 @@ mod stamp;
 mod tensor;
 
 pub(crate) use fresh::write_fresh;
-pub(crate) use quantise::Kept;
+pub(crate) use quantize::Kept;
 pub(crate) use resolve::cached;
 pub use resolve::{Environment, is_repository, resolve};
 pub(crate) use sharded::{Blueprint, write_shards};
@@ -52,8 +52,8 @@ struct Shard {
 struct Entry {
     shard: usize,
     dtype: safetensors::Dtype,
-    /// What its bytes mean instead, in a quantised file.
-    quantised: Option<Dtype>,
+    /// What its bytes mean instead, in a quantized file.
+    quantized: Option<Dtype>,
     shape: Vec<usize>,
     /// Bytes of the shard, already checked against its length.
     range: Range<usize>,
@@ -205,7 +205,7 @@ impl Checkpoint {
 
     fn view<'a>(&'a self, name: &'a str, entry: &'a Entry) -> Result<TensorRef<'a>> {
         let shard = &self.shards[entry.shard];
-        let Some(dtype) = entry.quantised.or(dtype(entry.dtype)) else {
+        let Some(dtype) = entry.quantized.or(dtype(entry.dtype)) else {
             let got = format!("{:?}", entry.dtype);
             return Err(Error::tensor(name, &shard.path, "F32, F16 or BF16", got));
         };

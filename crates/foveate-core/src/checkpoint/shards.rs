@@ -154,7 +154,7 @@ fn read_header(
         let mut entry = Entry {
             shard,
             dtype: info.dtype,
-            quantised: None,
+            quantized: None,
             shape: info.shape.clone(),
             range,
             taken: AtomicBool::new(false),
@@ -165,12 +165,12 @@ fn read_header(
                 let got = format!("{:?} {:?}", entry.dtype, entry.shape);
                 return Err(Error::tensor(&name, path, format!("U8 {stored:?}"), got));
             }
-            (entry.quantised, entry.shape) = (Some(dtype), vec![rows, cols]);
+            (entry.quantized, entry.shape) = (Some(dtype), vec![rows, cols]);
         }
         entries.push((name, entry));
     }
     match described.keys().next() {
-        Some(name) => Err(Error::tensor(name, path, "this quantised tensor", "none")),
+        Some(name) => Err(Error::tensor(name, path, "this quantized tensor", "none")),
         None => Ok(entries),
     }
 }

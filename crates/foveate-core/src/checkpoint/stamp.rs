@@ -1,8 +1,8 @@
-//! What a quantised weight file says about itself, beside its tensors: written by `quantise`, believed
+//! What a quantized weight file says about itself, beside its tensors: written by `quantize`, believed
 //! only where it fits.
 //!
 //! The `__metadata__` of the safetensors header has `foveate.version`, `foveate.model` (a fingerprint of
-//! `config.json` and `tokenizer.json`) and `foveate.source` (for people), and for every quantised tensor
+//! `config.json` and `tokenizer.json`) and `foveate.source` (for people), and for every quantized tensor
 //! `foveate/<name>`: its type and sizes, `q4 4096 12288`. Such a tensor is stored as bytes,
 //! `[rows, bytes of a row]`, in the blocks of `foveate_kernels::quant`.
 
@@ -21,10 +21,10 @@ const MODEL_KEY: &str = "foveate.model";
 const SOURCE_KEY: &str = "foveate.source";
 const TENSOR_PREFIX: &str = "foveate/";
 
-/// A quantised tensor's type and `[rows, cols]`.
+/// A quantized tensor's type and `[rows, cols]`.
 pub(super) type Described = (Dtype, [usize; 2]);
 
-/// The quantised tensors of a weight file by name; none for an ordinary file.
+/// The quantized tensors of a weight file by name; none for an ordinary file.
 pub(super) fn read(
     path: &Path,
     metadata: Option<&HashMap<String, String>>,
@@ -38,7 +38,7 @@ pub(super) fn read(
     let refuse = |reason: String| Err(Error::malformed(path, reason));
     if version != VERSION {
         return refuse(format!(
-            "quantised in format version {version:?}, this program reads {VERSION:?}; \
+            "quantized in format version {version:?}, this program reads {VERSION:?}; \
              run `foveate quantize` again from the original model"
         ));
     }
@@ -47,7 +47,7 @@ pub(super) fn read(
     if got != expected {
         let origin = metadata.get(SOURCE_KEY).map_or("unknown", String::as_str);
         return refuse(format!(
-            "quantised from another model ({origin:?}) than config.json and tokenizer.json beside it \
+            "quantized from another model ({origin:?}) than config.json and tokenizer.json beside it \
              are of: fingerprint expected {expected}, got {got:?}"
         ));
     }

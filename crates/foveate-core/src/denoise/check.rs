@@ -5,13 +5,30 @@ use super::{Options, Remasking, Schedule};
 use crate::cache::CacheMethod;
 use crate::error::{Error, Result};
 use crate::models::{ModelCard, Predicts, Sampling};
+use crate::prune::{Moment, Pruning};
+
+/// Most denoising steps of an answer: the original code takes any number, and this is more than is of use.
+const MOST_STEPS: usize = 1 << 16;
+
+/// Longest answer, whatever a config says of its model.
+const MOST_TOKENS: usize = 1 << 20;
 
 impl Options {
     /// Checks every number, so that a wrong one fails before the weights are read.
     ///
     /// [`crate::Engine::start`] checks again.
     pub fn check(&self, card: &ModelCard) -> Result<()> {
-        self.steps_planned()?;
+        let most = card.max_rows.min(MOST_TOKENS);
+        if self.gen_length > most {
+            return Err(Error::request(
+                "gen-length",
+                format!(
+                    "expected at most {most}, what the model reads at once, got {}",
+                    self.gen_length
+                ),
+            ));
+        }
+        let planned = self.steps_planned()?;
         self.schedule.check()?;
         if self.remasking == Remasking::Origin && self.schedule != Schedule::Timesteps {
             return Err(Error::request(
@@ -40,6 +57,15 @@ impl Options {
             draft.check_length(self.gen_length)?;
         }
         let pruning = self.pruning(card.decoder.layers)?;
+        if let Some(Moment::AfterStep(step)) = pruning.as_ref().map(Pruning::moment)
+            && self.policy.keeps_schedule()
+            && step > planned
+        {
+            return Err(Error::request(
+                "prune-at",
+                format!("expected one of the {planned} steps of the answer, got step={step}"),
+            ));
+        }
         self.cache.build(pruning.as_ref()).map(drop)
     }
 
@@ -105,6 +131,14 @@ impl Options {
                 }
                 Ok(steps)
             }
+            (None, None) if self.steps > MOST_STEPS => Err(Error::request(
+                "steps",
+                format!(
+                    "expected at most {MOST_STEPS}; a step that commits a token needs no more than one per token \
+                     ({}), got {}",
+                    self.gen_length, self.steps
+                ),
+            )),
             (None, None) => Ok(self.steps / blocks),
         }
     }
@@ -113,7 +147,10 @@ impl Options {
         if self.top_p.is_some_and(|p| !(p > 0.0 && p <= 1.0)) {
             return Err(Error::request(
                 "top-p",
-                format!("expected above 0 and at most 1, got {:?}", self.top_p),
+                format!(
+                    "expected above 0 and at most 1, got {}",
+                    self.top_p.unwrap_or_default()
+                ),
             ));
         }
         if self.top_k == Some(0) {

@@ -167,6 +167,12 @@ impl Options {
         if stop.iter().any(Vec::is_empty) {
             return Err(Error::request("stop", "a stop string is empty"));
         }
+        if stop.iter().any(|ids| ids.contains(&mask)) {
+            return Err(Error::request(
+                "stop",
+                "the mask token cannot be given as text",
+            ));
+        }
         let suffix = match &self.generation_suffix {
             Some(text) => encode(text)?,
             None => Vec::new(),

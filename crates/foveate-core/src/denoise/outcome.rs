@@ -23,6 +23,8 @@ pub struct Outcome {
     pub ids: Vec<u32>,
     /// How many of `ids` are the response.
     pub response: usize,
+    /// How many of these are no masks; all of them unless the answer was cut short.
+    pub settled: usize,
     /// How many of these are its draft, holes included.
     pub draft: usize,
     /// The choices of its template, in order.
@@ -50,10 +52,12 @@ impl Denoiser {
             None => self.canvas.ids()[..end].to_vec(),
         };
         let response = ids.len();
+        let tokens = ids.iter().filter(|id| **id != self.recipe.mask).count();
         ids.extend_from_slice(&self.recipe.suffix);
         Outcome {
             ids,
             response,
+            settled: tokens,
             draft: self.recipe.draft.min(response),
             choices: self.choices.clone(),
             finish_reason: match self.stop {

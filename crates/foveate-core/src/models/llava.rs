@@ -19,12 +19,15 @@ use crate::tokenizer::Tokenizer;
 pub(super) const IGNORED: &[&str] = &[
     "*.rotary_emb.inv_freq",
     "*.embeddings.position_ids",
-    "*.vision_model.post_layernorm.*",
-    "*.vision_model.head.*",
+    "*vision_model.post_layernorm.*",
+    "*vision_model.head.*",
 ];
 
 pub(super) const VISION: VisionNames = VisionNames {
-    tower: "model.vision_tower.vision_tower.vision_model",
+    towers: [
+        "model.vision_tower.vision_tower.vision_model",
+        "vision_model",
+    ],
     projector: ["model.mm_projector.0", "model.mm_projector.2"],
     newline: "model.image_newline",
 };

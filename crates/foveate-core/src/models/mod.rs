@@ -7,7 +7,9 @@ mod llava;
 mod random_folder;
 mod synthetic;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use foveate_kernels::{Backend, Dtype, Format};
 
@@ -128,22 +130,22 @@ pub(crate) struct TensorNames {
 
 impl TensorNames {
     /// The decoder's weights that have 8 or 4 bits in a model of `format`, and which.
-    fn quantised(&self, format: Format, layers: usize) -> Vec<(String, Dtype)> {
+    fn quantized(&self, format: Format, layers: usize) -> Vec<(String, Dtype)> {
         let head = format!("{}.weight", self.decoder.head);
         let parts = [
             (Part::Layers, self.decoder.layer_weights(layers)),
             (Part::Vocabulary, vec![self.embedding.to_owned(), head]),
         ];
-        let mut quantised = Vec::new();
+        let mut quantized = Vec::new();
         for (part, names) in parts {
             let dtype = match part.format(format) {
                 Format::Q8 => Dtype::Q8,
                 Format::Q4 => Dtype::Q4,
                 Format::Auto | Format::F32 | Format::Bf16 => continue,
             };
-            quantised.extend(names.into_iter().map(|name| (name, dtype)));
+            quantized.extend(names.into_iter().map(|name| (name, dtype)));
         }
-        quantised
+        quantized
     }
 }
 
@@ -180,7 +182,10 @@ pub(crate) fn open(checkpoint: &Checkpoint, environment: &Environment) -> Result
     let identity = Identity::parse(&json, &file)?;
     let knows = |entry: &&Entry| entry.architectures.contains(&identity.key());
     match FAMILIES.iter().find(knows) {
-        Some(entry) => Ok(Box::new((entry.open)(checkpoint, environment, entry.name)?)),
+        Some(entry) => match (entry.open)(checkpoint, environment, entry.name) {
+            Ok(opened) => Ok(Box::new(opened)),
+            Err(error) => Err(error.in_file(file.parent().unwrap_or(&file))),
+        },
         None => Err(unknown(identity.key(), &file)),
     }
 }
@@ -193,13 +198,15 @@ pub fn card(checkpoint: &Checkpoint, environment: &Environment) -> Result<ModelC
 /// Writes a checkpoint to the new folder `out` with the decoder in `format`, which is [`Format::Q8`] or
 /// [`Format::Q4`], each part with the precision that it gets when the original is loaded in that format.
 /// Any command opens the folder.
-/// `origin` is noted in it; `progress` hears of tensors done and in all.
-pub fn quantise(
+/// `origin` is noted in it; `threads`, at most one per core, do the work; `progress` hears of tensors done
+/// and in all.
+pub fn quantize(
     checkpoint: &Checkpoint,
     environment: &Environment,
     format: Format,
     origin: &str,
     out: &Path,
+    threads: Option<NonZeroUsize>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<()> {
     if !matches!(format, Format::Q8 | Format::Q4) {
@@ -207,13 +214,15 @@ pub fn quantise(
         return Err(Error::request("dtype", reason));
     }
     let card = card(checkpoint, environment)?;
-    let quantised = card.tensors.quantised(format, card.decoder.layers);
+    let quantized = card.tensors.quantized(format, card.decoder.layers);
     let kept = checkpoint::Kept {
-        quantised: &quantised,
+        quantized: &quantized,
         ignored: ignored(),
         tower: &card.tower,
     };
-    checkpoint.write_quantised(out, &kept, origin, progress)
+    let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let threads = threads.map_or(cores, |threads| threads.min(cores));
+    checkpoint.write_quantized(out, &kept, origin, threads, progress)
 }
 
 /// The network of `card`'s family.
@@ -229,6 +238,11 @@ pub(crate) fn build<B: Backend>(
 /// Tensors that a checkpoint may hold although no computation reads them.
 pub(crate) fn ignored() -> &'static [&'static str] {
     llava::IGNORED
+}
+
+/// The tower's last layer, which a plain `SigLIP` folder has and nothing reads.
+pub(crate) fn unread(card: &ModelCard) -> String {
+    format!("*vision_model.encoder.layers.{}.*", card.vision.layers)
 }
 
 fn unknown(name: &str, file: &Path) -> Error {

@@ -1,4 +1,4 @@
-//! A model folder of a given shape with seeded random weights, to be quantised, loaded and measured.
+//! A model folder of a given shape with seeded random weights, to be quantized, loaded and measured.
 
 use std::fs;
 use std::path::Path;
@@ -122,7 +122,7 @@ fn tensors(shape: &NamedShape, vision: &VisionShape) -> Vec<Blueprint> {
 
 fn vision_tensors(vision: &VisionShape) -> Vec<Blueprint> {
     let (hidden, mlp, patch) = (vision.hidden, vision.mlp, vision.patch_size);
-    let tower = VISION.tower;
+    let tower = VISION.towers[0];
     let mut all = Vec::new();
     let mut add = |name: String, shape: &[usize]| {
         all.push(Blueprint::new(weight(&name), shape));

@@ -64,7 +64,8 @@ pub(crate) struct Vision<B: Backend> {
 /// Where the tower and the projector lie in a checkpoint.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VisionNames {
-    pub(crate) tower: &'static str,
+    /// As the families store it, and as a plain `SigLIP` folder does.
+    pub(crate) towers: [&'static str; 2],
     pub(crate) projector: [&'static str; 2],
     pub(crate) newline: &'static str,
 }
@@ -84,7 +85,9 @@ impl<B: Backend> Vision<B> {
             projected,
             ..
         } = shape;
-        let tower = names.tower;
+        let [ours, plain] = names.towers;
+        let is_plain = source.has(&format!("{plain}.embeddings.patch_embedding.weight"));
+        let tower = if is_plain { plain } else { ours };
         let linear = |backend: &B, names: &[String], shape: &[usize]| {
             source.linear(backend, names, shape, true, Layout::Linear, Part::Vision)
         };

@@ -66,6 +66,11 @@ impl<'a> Source<'a> {
         Self { origin, format }
     }
 
+    /// Whether a model folder stores this tensor.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        matches!(&self.origin, Origin::Checkpoint(checkpoint) if checkpoint.contains(name))
+    }
+
     /// How a part is stored while it is used.
     pub(crate) fn format(&self, part: Part) -> Format {
         part.format(self.format)
@@ -91,7 +96,7 @@ impl<'a> Source<'a> {
                 })
             }
             Origin::Random(seed) => {
-                // A vector is never quantised.
+                // A vector is never quantized.
                 let dtype = match part.drawn(self.format) {
                     Dtype::F32 => Dtype::F32,
                     _ if shape.len() < 2 => Dtype::Bf16,

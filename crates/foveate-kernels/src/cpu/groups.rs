@@ -45,7 +45,7 @@ pub(super) struct Block {
     factors: [[u8; LANES]; RUNS],
 }
 
-/// Quantised panels: `[panels][groups]`.
+/// Quantized panels: `[panels][groups]`.
 #[derive(Debug)]
 pub(super) struct Groups {
     codes: Codes,
@@ -58,7 +58,7 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// Packs panel by panel; rows that are not stored as `dtype` are quantised.
+    /// Packs panel by panel; rows that are not stored as `dtype` are quantized.
     pub(super) fn new(rows: &Rows<'_, '_>, dtype: Dtype, team: &Team) -> Result<Self> {
         let group = if dtype == Dtype::Q8 {
             Q8_GROUP

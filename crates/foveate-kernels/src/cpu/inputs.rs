@@ -1,4 +1,4 @@
-//! Inputs on their way into the kernels: tiles of rows side by side, for quantised weights as whole numbers.
+//! Inputs on their way into the kernels: tiles of rows side by side, for quantized weights as whole numbers.
 
 use super::gemm::{Cut, DEPTH, Product};
 use super::integer::{Packing, Round};
@@ -18,7 +18,7 @@ impl Product<'_> {
         }
     }
 
-    /// How the inputs lie beside quantised weights; beside floats one a word.
+    /// How the inputs lie beside quantized weights; beside floats one a word.
     pub(super) fn packing(&self, isa: Chosen) -> Packing {
         match self.panels {
             Panels::Groups(groups) => Packing::new(groups.group, isa),

@@ -1,4 +1,4 @@
-//! Products of quantised weights: inputs are rounded to whole numbers, and integers are summed exactly.
+//! Products of quantized weights: inputs are rounded to whole numbers, and integers are summed exactly.
 //!
 //! A row of inputs is rounded group by group (see `rounding.rs`). Only between groups are there floats:
 //! `c += (input scale · weight scale) · sum`, group after group in ascending order, each operation rounded
@@ -10,7 +10,7 @@ use super::micro::Ahead;
 use crate::quant::{Q4_GROUP, Q8_GROUP};
 use crate::rounding::{MOST_Q4, MOST_Q8, Rounding};
 
-/// How the inputs beside a quantised weight lie in memory.
+/// How the inputs beside a quantized weight lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Packing {
     /// Inputs of a group.

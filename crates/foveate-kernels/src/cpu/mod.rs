@@ -65,7 +65,7 @@ use share::Share;
 use workshop::Workshop;
 
 /// Vector kernels on all cores. Weights of a bfloat16 checkpoint stay bfloat16; activations and
-/// arithmetic are f32, except that a quantised weight is multiplied in integers.
+/// arithmetic are f32, except that a quantized weight is multiplied in integers.
 #[derive(Debug)]
 pub struct Cpu {
     shop: Workshop,

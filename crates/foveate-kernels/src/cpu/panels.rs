@@ -47,7 +47,7 @@ pub(super) enum Panels {
     Table(Vec<f32>),
     /// Row-major bfloat16.
     TableBf16(Vec<u16>),
-    /// Quantised panels.
+    /// Quantized panels.
     Groups(Groups),
     /// Row-major blocks.
     TableBlocks(Dtype, Vec<u8>),

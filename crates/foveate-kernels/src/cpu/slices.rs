@@ -10,7 +10,7 @@ use super::micro::Ahead;
 use super::panels::{Half, Panels};
 use crate::quant::Q8_GROUP;
 
-/// Lines of whole numbers in a slice of quantised panels.
+/// Lines of whole numbers in a slice of quantized panels.
 pub(super) const SLICE_LINES: usize = DEPTH / 2;
 /// Most groups of a slice.
 const SLICE_GROUPS: usize = DEPTH / Q8_GROUP;
@@ -42,7 +42,7 @@ impl Product<'_> {
         }
     }
 
-    /// Lines `depth` of the panels, as f32, and how far apart the panels are; of quantised ones, lines of
+    /// Lines `depth` of the panels, as f32, and how far apart the panels are; of quantized ones, lines of
     /// whole numbers and, after those of a whole slice, lines of scales. Brings the slice `next`, a panel and an input, nearer
     /// while they are expanded.
     pub(super) fn slice<'s>(

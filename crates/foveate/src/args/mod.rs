@@ -20,8 +20,17 @@ pub(crate) const DEFAULT_KEEP: f64 = 0.5;
 
 /// Which model, and the arithmetic it runs on.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+/// Which model.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Model")]
+pub(crate) struct SourceArgs {
     /// Folder, or organisation/name (with @revision or not) in the Hugging Face cache or on the hub;
     /// the built-in model when absent
     #[arg(short, long, env = "FOVEATE_MODEL", value_name = "MODEL")]
@@ -32,8 +41,6 @@ pub(crate) struct ModelArgs {
     /// Never download, also not what is missing; `HF_HUB_OFFLINE` says the same
     #[arg(long, env = "FOVEATE_OFFLINE", value_parser = FalseyValueParser::new())]
     pub(crate) offline: bool,
-    #[command(flatten)]
-    pub(crate) machine: MachineArgs,
 }
 
 /// The arithmetic.

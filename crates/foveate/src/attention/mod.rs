@@ -73,7 +73,7 @@ pub(crate) fn main(args: &AttentionArgs, arguments: &[OsString]) -> Result<ExitC
         crate::chart::check(chart)?;
     }
     let questions = args.asked.questions()?;
-    let model = load::open(&args.model)?;
+    let model = load::open(&args.model.source)?;
     let engine = load::weights(&model, &args.model)?;
     let bar = progress::counted("watching", questions.list.len());
     let job = gather::Job {

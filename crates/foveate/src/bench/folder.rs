@@ -12,7 +12,7 @@ use crate::progress;
 
 /// Writes the folder; `shape` is a name, and the flags of a shape change its sizes.
 pub(super) fn main(args: &BenchArgs, shape: &str, folder: &str) -> Result<ExitCode> {
-    if args.model.model.is_some() || !args.images.images.is_empty() || args.matrix.matrix {
+    if args.model.source.model.is_some() || !args.images.images.is_empty() || args.matrix.matrix {
         return Err(usage(
             "--write-random writes a folder and measures nothing; leave -m, --image and --matrix out",
         ));

@@ -77,7 +77,7 @@ pub(crate) struct BenchArgs {
     no_warm_up: bool,
     #[command(flatten)]
     accounts: AccountArgs,
-    /// Write a folder of bfloat16 random weights of this shape, to be quantised and measured, and end
+    /// Write a folder of bfloat16 random weights of this shape, to be quantized and measured, and end
     #[arg(long, num_args = 2, value_names = ["SHAPE", "DIR"], conflicts_with = "shape")]
     #[arg(help_heading = "Shape")]
     write_random: Vec<String>,

@@ -154,7 +154,7 @@ impl Subject {
         question: &str,
         timed: bool,
     ) -> Result<Self> {
-        let looks = model.model.is_some() || !images.images.is_empty();
+        let looks = model.source.model.is_some() || !images.images.is_empty();
         match (looks, shape.is_given()) {
             (true, true) => Err(usage(
                 "a shape has random weights and looks at nothing; give --shape and its sizes, or -m and --image",
@@ -171,7 +171,7 @@ impl Subject {
         timed: bool,
     ) -> Result<Self> {
         let pictures = pictures::read(images)?;
-        let opened = load::open(model)?;
+        let opened = load::open(&model.source)?;
         let (engine, ledger) = if timed {
             let (engine, ledger) = load::timed_weights(&opened, model)?;
             (engine, Some(ledger))

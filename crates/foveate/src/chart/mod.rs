@@ -122,12 +122,17 @@ const CHARACTER: f64 = 7.0;
 /// Refuses a file that could only fail after the measurement.
 pub(crate) fn check(path: &Path) -> Result<()> {
     format(path)?;
+    check_folder("--chart", path)
+}
+
+/// The same for any file that `flag` names.
+pub(crate) fn check_folder(flag: &str, path: &Path) -> Result<()> {
     match path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
     {
         Some(folder) if !folder.is_dir() => Err(usage(format!(
-            "--chart: there is no folder {}; make it first",
+            "{flag}: there is no folder {}; make it first",
             folder.display()
         ))),
         _ => Ok(()),

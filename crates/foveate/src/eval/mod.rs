@@ -106,7 +106,7 @@ pub(crate) fn main(args: &EvalArgs, arguments: &[OsString], origins: &Origins) -
     let what = &args.what;
     check(args, origins)?;
     let questions = args.asked.questions()?;
-    let model = load::open(&args.model)?;
+    let model = load::open(&args.model.source)?;
     let setups = if what.sweep.is_empty() {
         vec![single(args, &model.card)?]
     } else {
@@ -186,6 +186,9 @@ fn check(args: &EvalArgs, origins: &Origins) -> Result<()> {
     }
     if let Some(chart) = &args.what.chart {
         crate::chart::check(chart)?;
+    }
+    if let Some(page) = &args.what.markdown {
+        crate::chart::check_folder("--markdown", page)?;
     }
     Ok(())
 }

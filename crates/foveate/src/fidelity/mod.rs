@@ -75,7 +75,7 @@ pub(crate) fn main(args: &FidelityArgs, arguments: &[OsString]) -> Result<ExitCo
         )));
     }
     let questions = args.asked.questions()?;
-    let model = load::open(&args.model)?;
+    let model = load::open(&args.model.source)?;
     let exact = match args.model.machine.dtype {
         Storage::Auto => Storage::F32,
         said => said,

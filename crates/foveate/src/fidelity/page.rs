@@ -127,7 +127,7 @@ impl Page<'_> {
             down); embedding and head are `q8` with both. Norms, tower and projector stay as the model's folder has \
             them. Rows are cut into \
             groups of 32 (`q8`) and 128 (`q4`) inputs and the last group is filled up with zeros, so every width can \
-            be held and no linear of the layers stays unquantised. Where the folder has bf16, `bf16` holds the same \
+            be held and no linear of the layers stays unquantized. Where the folder has bf16, `bf16` holds the same \
             numbers as f32.\n",
             self.model,
             self.fingerprint,

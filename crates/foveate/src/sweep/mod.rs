@@ -42,11 +42,13 @@ impl FromStr for Sweep {
         let (flag, list) = text
             .split_once('=')
             .ok_or("expected FLAG=VALUE,VALUE such as keep=0.5,0.25")?;
-        let named = list.starts_with(|c: char| c.is_ascii_alphabetic());
         let mut values: Vec<String> = Vec::new();
         for piece in list.split(',') {
-            let continues = named && !piece.starts_with(|c: char| c.is_ascii_alphabetic());
-            match values.last_mut().filter(|_| continues) {
+            let number = !piece.starts_with(|c: char| c.is_ascii_alphabetic());
+            match values
+                .last_mut()
+                .filter(|last| number && last.contains('='))
+            {
                 Some(last) => {
                     last.push(',');
                     last.push_str(piece);
@@ -175,6 +177,7 @@ mod tests {
             ["fixed", "threshold=0.9", "klass=0.01,2,0.9", "wino=0.6,0.9"]
         );
         assert_eq!(values("prune=none"), ["none"]);
+        assert_eq!(values("keep=NaN,0.5"), ["NaN", "0.5"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use foveate_core::{Signal, Step};
 
 use super::check::{Report, tolerance};
+use super::manifest::cut;
 use super::replay::Replay;
 
 /// Stored confidences at or below this mean "not eligible".
@@ -23,6 +24,7 @@ impl Replay<'_> {
         }
         if m.has("hidden_states_step0") {
             let (shape, want) = m.floats("hidden_states_step0")?;
+            anyhow::ensure!(shape.len() == 3, "hidden_states_step0: expected three axes");
             let size = shape[1] * shape[2];
             for layer in 0..shape[0] {
                 let signal = match layer {
@@ -60,7 +62,15 @@ impl Replay<'_> {
             return Ok(());
         }
         let window = &m.integers("prune_range")?.1;
-        let (start, end) = (window[0] as usize, window[1] as usize);
+        let (start, end) = match window[..] {
+            [start, end] if 0 <= start && start <= end && end <= self.response.start as i64 => {
+                (start as usize, end as usize)
+            }
+            _ => anyhow::bail!(
+                "prune_range: expected rows of the prompt, which has {}, got {window:?}",
+                self.response.start
+            ),
+        };
         let layers = self.engine.card().decoder.layers;
         let mut before = vec![0.0; self.response.length * (end - start)];
         for layer in 1..=layers {
@@ -68,7 +78,8 @@ impl Replay<'_> {
             if m.has("attn_per_layer") {
                 let (_, want) = m.floats("attn_per_layer")?;
                 let got: Vec<f32> = sum.iter().zip(&before).map(|(a, b)| a - b).collect();
-                let want = &want[(layer - 1) * got.len()..layer * got.len()];
+                let range = (layer - 1) * got.len()..layer * got.len();
+                let want = cut("attn_per_layer", &want, range)?;
                 report.close(
                     format!("attn_per_layer[{}]", layer - 1),
                     &got,
@@ -137,7 +148,8 @@ impl Replay<'_> {
         if self.manifest.has(&part) {
             let (shape, want) = self.manifest.floats(&part)?;
             // The last rows: with a suffix and fewer stored rows, the response's end and the suffix.
-            let first = (rows * width).saturating_sub(shape[0] * width);
+            let stored = shape.first().map_or(0, |rows| rows.saturating_mul(width));
+            let first = (rows * width).saturating_sub(stored);
             report.close(part, &got[first..], &want, tolerance::LOGITS);
         }
         Ok(())
@@ -177,9 +189,10 @@ impl Replay<'_> {
     ) -> Result<()> {
         let (_, tokens) = self.manifest.integers("step_x0")?;
         let (_, confidence) = self.manifest.floats("step_confidence")?;
+        let range = s * length..(s + 1) * length;
         let (tokens, confidence) = (
-            &tokens[s * length..][..length],
-            &confidence[s * length..][..length],
+            cut("step_x0", &tokens, range.clone())?,
+            cut("step_confidence", &confidence, range)?,
         );
         let got: Vec<_> = step
             .commits
@@ -226,14 +239,20 @@ impl Replay<'_> {
     ) -> Result<()> {
         let m = self.manifest;
         let (_, blocks) = m.integers("step_block")?;
-        report.same(format!("step_block[{s}]"), &[block as i64], &blocks[s..=s]);
+        let want = cut("step_block", &blocks, s..s + 1)?;
+        report.same(format!("step_block[{s}]"), &[block as i64], want);
+        let (_, steps) = m.integers("step_in_block")?;
+        let begun = blocks[..s].iter().rev().take_while(|b| **b == block as i64);
+        let in_block = begun.count() as i64;
+        let want = cut("step_in_block", &steps, s..s + 1)?;
+        report.same(format!("step_in_block[{s}]"), &[in_block], want);
         // LLaDA-FastV cases store the full length although dropped rows are no longer run.
         if m.fastv_layer().is_none() {
             let (_, lengths) = m.integers("step_seq_len")?;
             report.same(
                 format!("step_seq_len[{s}]"),
                 &[rows as i64],
-                &lengths[s..=s],
+                cut("step_seq_len", &lengths, s..s + 1)?,
             );
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! A golden case on disk: settings in `manifest.json`, tensors in `tensors.safetensors`.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -208,4 +209,14 @@ impl Manifest {
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         self.json[key].as_str()
     }
+}
+
+/// Some values of a tensor of a case, which may have fewer.
+pub(super) fn cut<'v, T>(name: &str, values: &'v [T], range: Range<usize>) -> Result<&'v [T]> {
+    values.get(range.clone()).with_context(|| {
+        format!(
+            "tensor {name}: expected values {range:?}, but it has {}; does it belong to the case?",
+            values.len()
+        )
+    })
 }

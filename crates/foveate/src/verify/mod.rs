@@ -19,6 +19,8 @@ use anyhow::{Context, Result};
 use check::{Report, Status};
 use manifest::Manifest;
 
+use crate::exit;
+
 /// Replays golden cases and compares ids, kept tokens and floats.
 #[derive(clap::Args, Debug)]
 pub(crate) struct VerifyArgs {
@@ -42,22 +44,22 @@ pub(crate) fn main(args: &VerifyArgs) -> Result<ExitCode> {
     for path in &args.paths {
         for case in expand(path)? {
             let report = verify(&case, args);
-            if args.json {
-                println!("{}", serde_json::to_string(&report)?);
+            exit::print(&if args.json {
+                format!("{}\n", serde_json::to_string(&report)?)
             } else {
-                print!("{report}");
-            }
+                report.to_string()
+            })?;
             reports.push(report);
         }
     }
     let count = |status| reports.iter().filter(|r| r.status == status).count();
-    eprintln!(
+    exit::note(&format!(
         "{} passed, {} failed, {} skipped, {} deliberate",
         count(Status::Pass),
         count(Status::Fail),
         count(Status::Skipped),
         count(Status::Deliberate)
-    );
+    ));
     Ok(match (count(Status::Fail), count(Status::Skipped)) {
         (0, 0) => ExitCode::SUCCESS,
         (0, _) => ExitCode::from(3),
@@ -65,7 +67,7 @@ pub(crate) fn main(args: &VerifyArgs) -> Result<ExitCode> {
     })
 }
 
-/// A folder without a manifest stands for the cases in it.
+/// A folder without a manifest stands for the cases in it, one named `geometry` for its files.
 fn expand(path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_file() || path.join("manifest.json").is_file() {
         return Ok(vec![path.to_path_buf()]);
@@ -76,10 +78,11 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>> {
             path.display()
         )
     })?;
+    let is_geometry = path.file_name().is_some_and(|n| n == "geometry");
     let mut cases = Vec::new();
     for entry in entries {
         let entry = entry?.path();
-        if entry.join("manifest.json").is_file() {
+        if entry.join("manifest.json").is_file() || (is_geometry && entry.is_file()) {
             cases.push(entry);
         } else if entry.file_name().is_some_and(|n| n == "geometry") {
             for file in std::fs::read_dir(&entry)? {

@@ -10,7 +10,7 @@ use foveate_core::{
 
 use super::VerifyArgs;
 use super::check::{Report, tolerance};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, cut};
 use super::preprocess;
 use super::record::Record;
 use crate::args::{MachineArgs, Storage};
@@ -164,6 +164,12 @@ impl Replay<'_> {
         let [steps, length] = shape[..] else {
             bail!("step_ids: expected two axes")
         };
+        if length != self.response.length {
+            bail!(
+                "step_ids: expected {} columns, one per token of the answer, got {length}",
+                self.response.length
+            );
+        }
         let tied = self.manifest.tied_refresh()?;
         if self.manifest.has("prefill_last_logits") {
             self.prefill(denoiser, report)?;
@@ -218,7 +224,8 @@ impl Replay<'_> {
                 .iter()
                 .map(|&id| i64::from(id))
                 .collect();
-            report.same(format!("step_ids[{s}]"), &got, &ids[s * length..][..end]);
+            let want = cut("step_ids", &ids, s * length..s * length + end)?;
+            report.same(format!("step_ids[{s}]"), &got, want);
             if s == 0 {
                 if self.manifest.wrong_window() {
                     report.deliberate(
@@ -238,13 +245,22 @@ impl Replay<'_> {
             report.fail(format!("the answer goes on after {steps} steps"));
         }
         let outcome = denoiser.outcome();
-        // LaViDa's `output_ids` begin with zeros in place of the prompt.
-        let stored = ["response_ids", "output_ids"]
-            .into_iter()
-            .find(|n| self.manifest.has(n));
-        let stored = stored.unwrap_or("output_ids");
         let got: Vec<i64> = outcome.ids.iter().map(|&id| i64::from(id)).collect();
-        report.same(stored, &got, &self.manifest.integers(stored)?.1);
+        let whole = self.manifest.integers("output_ids")?.1;
+        if self.manifest.has("response_ids") {
+            let (_, want) = self.manifest.integers("response_ids")?;
+            report.same("response_ids", &got, &want);
+            // The whole canvas, behind zeros in place of LaViDa's prompt.
+            let (prompt, canvas) = whole.split_at(whole.len().saturating_sub(length));
+            let end = denoiser.stop_position().unwrap_or(length);
+            let got = denoiser.ids()[..end].iter().map(|&id| i64::from(id));
+            let mut all = vec![0; prompt.len()];
+            all.extend(got);
+            let stored = [prompt, cut("output_ids", canvas, 0..end)?].concat();
+            report.same("output_ids", &all, &stored);
+        } else {
+            report.same("output_ids", &got, &whole);
+        }
         if let Some(want) = self.manifest.output_text() {
             let got = self
                 .engine
@@ -257,7 +273,7 @@ impl Replay<'_> {
 
     /// Dream under the prefix cache reads its first token from a pass over the prompt.
     fn prefill(&mut self, denoiser: &mut Denoiser, report: &mut Report) -> Result<()> {
-        self.record.want(&[Signal::Embeddings]);
+        self.record.want(&[Signal::Embeddings, Signal::Logits]);
         let mut progress =
             self.engine
                 .step_tapped(&mut [denoiser], &mut self.record, &mut |_, _| {})?;
@@ -266,6 +282,15 @@ impl Replay<'_> {
         };
         self.compare_first_forward(report)?;
         let (_, logits) = self.manifest.floats("prefill_last_logits")?;
+        // Logits are those of the place that they decide, which is the first of the answer.
+        let first = self.response.start * logits.len();
+        let got = self.record.get(Signal::Logits).unwrap_or_default();
+        report.close(
+            "prefill_last_logits",
+            got.get(first..first + logits.len()).unwrap_or_default(),
+            &logits,
+            tolerance::LOGITS,
+        );
         let best = |best: usize, i: usize| if logits[i] > logits[best] { i } else { best };
         let want = [(0, 0, (0..logits.len()).fold(0, best) as u32)];
         let got: Vec<_> = step

@@ -110,7 +110,12 @@ pub(crate) fn main(
         page.chart().save(path)?;
         note(&format!("wrote {}", path.display()));
     }
-    Ok(ExitCode::SUCCESS)
+    let all_refused = rows.len() > 1 && rows[1..].iter().all(|(_, summary)| summary.is_none());
+    Ok(if all_refused {
+        ExitCode::from(3)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// Refuses what measures the steps of one answer and means nothing for whole answers side by side.
@@ -149,7 +154,7 @@ fn sweeps(args: &BenchArgs, origins: &Origins) -> Result<Vec<Sweep>> {
 fn ask(args: &BenchArgs) -> Result<(String, Engine, Vec<Question>)> {
     let images = !args.images.images.is_empty();
     if args.shape.is_given() {
-        if images || args.matrix.jsonl.is_some() || args.model.model.is_some() {
+        if images || args.matrix.jsonl.is_some() || args.model.source.model.is_some() {
             return Err(usage(
                 "a shape has random weights and looks at nothing; leave -m, --image and --jsonl out",
             ));
@@ -177,7 +182,7 @@ fn ask(args: &BenchArgs) -> Result<(String, Engine, Vec<Question>)> {
         return Err(usage("the question is blank; ask one with -i \"…\""));
     }
     let pictures = crate::pictures::read(&args.images)?;
-    let model = load::open(&args.model)?;
+    let model = load::open(&args.model.source)?;
     let engine = load::weights(&model, &args.model)?;
     let questions = match &args.matrix.jsonl {
         Some(path) => questions::read(path, args.images.orientation(), &engine)?,

@@ -22,6 +22,8 @@ pub(super) struct Row {
 pub(super) struct Answer {
     /// Response ids before the end.
     pub(super) ids: Vec<u32>,
+    /// How many of them are no masks.
+    pub(super) settled: usize,
     pub(super) text: String,
     /// Denoising alone: images are encoded before.
     pub(super) milliseconds: f64,
@@ -83,7 +85,7 @@ impl Row {
     pub(super) fn summary(&self, baseline: &[Answer], questions: &[Question]) -> Option<Summary> {
         let first = self.rounds.first()?;
         let total = |round: &Vec<Answer>| round.iter().map(|answer| answer.milliseconds).sum();
-        let tokens: usize = first.iter().map(|answer| answer.ids.len()).sum();
+        let tokens: usize = first.iter().map(|answer| answer.settled).sum();
         let forwards: usize = first.iter().map(|answer| answer.forwards).sum();
         let (mut equal, mut positions, mut exact) = (0, 0, (0, 0));
         for ((answer, reference), question) in first.iter().zip(baseline).zip(questions) {
@@ -144,6 +146,7 @@ fn answer(engine: &Engine, question: &Question, setup: &Setup) -> Result<Answer>
     Ok(Answer {
         text: engine.answer(&response)?,
         ids,
+        settled: outcome.settled,
         milliseconds,
         forwards: outcome.forwards,
         visual_tokens: (outcome.visual_tokens_seen, outcome.visual_tokens_kept),
@@ -161,6 +164,7 @@ mod tests {
     fn answered(ids: &[u32], text: &str) -> Answer {
         Answer {
             ids: ids.to_vec(),
+            settled: ids.len(),
             text: text.into(),
             forwards: 2,
             ..Answer::default()

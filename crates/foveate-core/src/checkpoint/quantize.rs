@@ -1,7 +1,8 @@
-//! Writes a model folder some of whose tensors are quantised: row by row, in bounded memory.
+//! Writes a model folder some of whose tensors are quantized: row by row, in bounded memory.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use foveate_kernels::Dtype;
@@ -11,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{Checkpoint, TensorRef, matches, read_small, stamp, write_fresh};
 use crate::error::{Error, Result};
 
-/// Rows that one thread quantises before they are written.
+/// Rows that one thread quantizes before they are written.
 const ROWS: usize = 32;
 
 /// Rows of other tensors that are copied at once.
@@ -19,10 +20,10 @@ const COPIED_ROWS: usize = 1024;
 
 const WEIGHTS: &str = "model.safetensors";
 
-/// What a quantised folder has of its original.
+/// What a quantized folder has of its original.
 pub(crate) struct Kept<'a> {
-    /// Tensors that are quantised, and how; the others stay as they are.
-    pub(crate) quantised: &'a [(String, Dtype)],
+    /// Tensors that are quantized, and how; the others stay as they are.
+    pub(crate) quantized: &'a [(String, Dtype)],
     /// Patterns of tensors that nothing reads and that are left out.
     pub(crate) ignored: &'a [&'a str],
     /// The folder with the sizes of the vision tower. One beside the model goes into the new folder, which
@@ -60,28 +61,29 @@ impl Planned<'_> {
 }
 
 impl Checkpoint {
-    /// Writes this model to the new folder `out` with some tensors quantised; `progress` hears of tensors
+    /// Writes this model to the new folder `out` with some tensors quantized on `threads` threads; `progress` hears of tensors
     /// done and in all. `origin` says where the model came from.
     ///
     /// The weights go to a file that no command reads; its name is changed at the end, so that what was
     /// interrupted is no model.
-    pub(crate) fn write_quantised(
+    pub(crate) fn write_quantized(
         &self,
         out: &Path,
         kept: &Kept<'_>,
         origin: &str,
+        threads: NonZeroUsize,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<()> {
         let plan = self.plan(kept)?;
         write_fresh(out, |folder| {
             copy_tower(kept.tower, folder)?;
-            self.write_folder(folder, &plan, origin, progress)
+            self.write_folder(folder, &plan, origin, threads, progress)
         })
     }
 
     fn plan(&self, kept: &Kept<'_>) -> Result<Vec<Planned<'_>>> {
-        let (quantised, ignored) = (kept.quantised, kept.ignored);
-        if let Some((missing, _)) = quantised.iter().find(|(name, _)| !self.contains(name)) {
+        let (quantized, ignored) = (kept.quantized, kept.ignored);
+        if let Some((missing, _)) = quantized.iter().find(|(name, _)| !self.contains(name)) {
             self.tensor(missing)?;
         }
         let mut plan = Vec::new();
@@ -89,10 +91,10 @@ impl Checkpoint {
         for name in self.names().filter(is_read) {
             let tensor = self.tensor(name)?;
             if matches!(tensor.dtype, Dtype::Q8 | Dtype::Q4) {
-                let reason = "is quantised already; start from the original model";
+                let reason = "is quantized already; start from the original model";
                 return Err(Error::request("model", reason));
             }
-            let dtype = quantised.iter().find(|(q, _)| q == name).map(|q| q.1);
+            let dtype = quantized.iter().find(|(q, _)| q == name).map(|q| q.1);
             plan.push(Planned { tensor, dtype });
         }
         Ok(plan)
@@ -103,6 +105,7 @@ impl Checkpoint {
         folder: &Path,
         plan: &[Planned<'_>],
         origin: &str,
+        threads: NonZeroUsize,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<()> {
         for (name, bytes) in self.source.companions()? {
@@ -121,7 +124,7 @@ impl Checkpoint {
             progress(done, plan.len());
             let (tensor, rows) = (&planned.tensor, planned.tensor.rows());
             let step = if planned.dtype.is_some() {
-                ROWS * threads()
+                ROWS * threads.get()
             } else {
                 COPIED_ROWS
             };
@@ -129,7 +132,7 @@ impl Checkpoint {
                 let range = first..(first + step).min(rows);
                 match planned.dtype {
                     Some(dtype) => {
-                        for part in quantise_rows(tensor, range, dtype) {
+                        for part in quantize_rows(tensor, range, dtype) {
                             file.write_all(&part).map_err(failed)?;
                         }
                     }
@@ -190,17 +193,13 @@ fn copy_tower(tower: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
 /// The blocks of some rows, in parts to be written one after another.
-fn quantise_rows(
+fn quantize_rows(
     tensor: &TensorRef<'_>,
     rows: std::ops::Range<usize>,
     dtype: Dtype,
 ) -> Vec<Vec<u8>> {
-    let quantise = |first: usize| {
+    let quantize = |first: usize| {
         let (mut numbers, mut blocks) = (Vec::new(), Vec::new());
         for row in first..(first + ROWS).min(rows.end) {
             numbers.clear();
@@ -213,11 +212,11 @@ fn quantise_rows(
         let parts: Vec<_> = rows
             .clone()
             .step_by(ROWS)
-            .map(|first| scope.spawn(move || quantise(first)))
+            .map(|first| scope.spawn(move || quantize(first)))
             .collect();
         let finished = parts.into_iter().map(std::thread::ScopedJoinHandle::join);
         finished
-            .map(|part| part.expect("quantising does not panic"))
+            .map(|part| part.expect("quantizing does not panic"))
             .collect()
     })
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{golden, options, picture, request};
-use foveate_core::{Checkpoint, Engine, Environment, Signal, Tap, quantise};
+use foveate_core::{Checkpoint, Engine, Environment, Signal, Tap, quantize};
 use foveate_kernels::{Backend, Cpu, Format, Reference};
 
 const FORMATS: [Format; 4] = [Format::F32, Format::Bf16, Format::Q8, Format::Q4];
@@ -92,12 +92,13 @@ fn fewer_bits_leave_more_out_and_take_less_memory() {
 fn write(format: Format, folder: &Path) -> foveate_core::Result<()> {
     let checkpoint = Checkpoint::open(tiny())?;
     let environment = Environment::default();
-    quantise(
+    quantize(
         &checkpoint,
         &environment,
         format,
         "tiny",
         folder,
+        None,
         &mut |_, _| {},
     )
 }
@@ -108,10 +109,10 @@ fn refusal(folder: &Path) -> String {
 }
 
 #[test]
-fn a_quantised_folder_answers_as_the_original_does_at_that_format() {
+fn a_quantized_folder_answers_as_the_original_does_at_that_format() {
     for format in [Format::Q8, Format::Q4] {
         let home = tempfile::tempdir().unwrap();
-        let folder = home.path().join("quantised");
+        let folder = home.path().join("quantized");
         write(format, &folder).unwrap();
         let stored = engine(&folder, Format::Auto, Cpu::new(None).unwrap());
         let original = engine(&tiny(), format, Cpu::new(None).unwrap());
@@ -127,9 +128,9 @@ fn a_quantised_folder_answers_as_the_original_does_at_that_format() {
 }
 
 #[test]
-fn a_truncated_or_foreign_quantised_folder_is_refused() {
+fn a_truncated_or_foreign_quantized_folder_is_refused() {
     let home = tempfile::tempdir().unwrap();
-    let folder = home.path().join("quantised");
+    let folder = home.path().join("quantized");
     write(Format::Q4, &folder).unwrap();
     let weights = folder.join("model.safetensors");
     let whole = fs::read(&weights).unwrap();
@@ -160,13 +161,13 @@ fn a_truncated_or_foreign_quantised_folder_is_refused() {
     text.push(' ');
     fs::write(&config, text).unwrap();
     let other = refusal(&folder);
-    assert!(other.contains("quantised from another model"), "{other}");
+    assert!(other.contains("quantized from another model"), "{other}");
 }
 
 #[test]
 fn what_was_interrupted_or_cannot_be_written_leaves_no_model() {
     let home = tempfile::tempdir().unwrap();
-    let folder = home.path().join("quantised");
+    let folder = home.path().join("quantized");
     fs::create_dir(&folder).unwrap();
     let exists = write(Format::Q8, &folder).unwrap_err().to_string();
     assert!(exists.contains("exists"), "{exists}");
@@ -177,39 +178,41 @@ fn what_was_interrupted_or_cannot_be_written_leaves_no_model() {
     let died = std::panic::catch_unwind(|| {
         let environment = Environment::default();
         let mut progress = |done, _| assert!(done < 5, "killed");
-        quantise(
+        quantize(
             &checkpoint,
             &environment,
             Format::Q8,
             "tiny",
             &folder,
+            None,
             &mut progress,
         )
     });
     assert!(died.is_err() && !folder.exists());
-    let partial = home.path().join("quantised.partial");
+    let partial = home.path().join("quantized.partial");
     assert!(refusal(&partial).contains("model.safetensors"));
     let again = write(Format::Q8, &folder).unwrap_err().to_string();
     assert!(again.contains("interrupted run"), "{again}");
 }
 
 #[test]
-fn only_an_original_is_quantised_and_only_to_fewer_bits() {
+fn only_an_original_is_quantized_and_only_to_fewer_bits() {
     let home = tempfile::tempdir().unwrap();
-    let folder = home.path().join("quantised");
+    let folder = home.path().join("quantized");
     let format = write(Format::Bf16, &folder).unwrap_err().to_string();
     assert!(format.contains("expected q8 or q4"), "{format}");
     write(Format::Q8, &folder).unwrap();
     let checkpoint = Checkpoint::open(&folder).unwrap();
     let environment = Environment::default();
     let twice = home.path().join("twice");
-    let twice = quantise(
+    let twice = quantize(
         &checkpoint,
         &environment,
         Format::Q4,
         "tiny",
         &twice,
+        None,
         &mut |_, _| {},
     );
-    assert!(twice.unwrap_err().to_string().contains("quantised already"));
+    assert!(twice.unwrap_err().to_string().contains("quantized already"));
 }
