@@ -151,6 +151,11 @@ fn when(moment: Moment) -> String {
     }
 }
 
+/// Lets the peak begin anew with the memory that is held now, where the system can.
+pub(crate) fn forget_peak() {
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
 /// `VmHWM` of this process: the most memory it ever held.
 pub(crate) fn peak_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;

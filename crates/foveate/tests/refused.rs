@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
 use common::{assert_refused, foveate, golden, tiny, tiny_with_picture};
 
 #[test]
@@ -61,7 +64,7 @@ fn flags_that_cannot_be_are_usage_errors() {
             "divisor of gen-length",
         ),
         (&["--temperature", "inf"], "temperature"),
-        (&["--gen-length", "17000"], "the model reads 16384"),
+        (&["--gen-length", "17000"], "expected at most 16384"),
         (
             &["--dtype", "q5"],
             "[possible values: auto, f32, bf16, q8, q4]",
@@ -92,8 +95,8 @@ fn a_blank_question_is_refused() {
     }
 }
 
-#[test]
-fn wrong_settings_fail_before_the_weights_are_read() {
+/// The tiny model and its tower, to be damaged.
+fn copy() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for part in ["llada-v-tiny-a", "siglip2-tiny-patch14-84"] {
         let copy = folder.path().join(part);
@@ -105,16 +108,105 @@ fn wrong_settings_fail_before_the_weights_are_read() {
         }
     }
     let model = folder.path().join("llada-v-tiny-a");
+    (folder, model)
+}
+
+fn ask(model: &Path, flags: &[&str]) -> Command {
+    let mut command = foveate();
+    command.arg("run").arg("-m").arg(model);
+    command.args(["-i", "Hi"]).args(flags);
+    command
+}
+
+#[test]
+fn numbers_that_no_machine_has_room_for_are_refused() {
+    let most = "18446744073709551615";
+    for number in ["99999999999", most] {
+        for flag in ["--steps", "--gen-length"] {
+            assert_refused(
+                tiny().args(["-i", "Hi", flag, number]),
+                2,
+                "expected at most",
+            );
+        }
+        for flag in [
+            "--layers",
+            "--mlp",
+            "--vocabulary",
+            "--visual-tokens",
+            "--text-tokens",
+        ] {
+            assert_refused(
+                foveate().args(["bench", flag, number]),
+                2,
+                "expected at most",
+            );
+        }
+    }
+    assert_refused(
+        tiny().args(["-i", "Hi", "--threads", most]),
+        1,
+        "worker threads",
+    );
+    assert_refused(
+        foveate().args(["bench", "--layers", "16000000"]),
+        2,
+        "of memory",
+    );
+}
+
+#[test]
+fn a_step_that_never_comes_prunes_nothing_and_is_refused() {
+    let late = ["--prune", "redvtp", "--prune-at", "step=17"];
+    assert_refused(tiny_with_picture().args(late), 2, "one of the 16 steps");
+}
+
+#[test]
+fn a_stop_string_is_no_mask() {
+    assert_refused(
+        tiny().args(["-i", "Hi", "--stop", "<|mdm_mask|>"]),
+        2,
+        "mask token",
+    );
+}
+
+#[test]
+fn a_wrong_config_is_no_wrong_use() {
+    let (_folder, model) = copy();
+    let config = model.join("config.json");
+    let text = std::fs::read_to_string(&config).expect("a config");
+    let mut json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    json["mm_patch_merge_type"] = "sideways".into();
+    std::fs::write(&config, json.to_string()).expect("written");
+    assert_refused(&mut ask(&model, &[]), 1, "config.json: ");
+}
+
+#[test]
+fn weights_that_are_no_numbers_give_no_answer() {
+    let (_folder, model) = copy();
+    let file = model.join("model.safetensors");
+    let mut bytes = std::fs::read(&file).expect("weights");
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+    let text: serde_json::Value = serde_json::from_slice(&bytes[8..header]).expect("a header");
+    let at = text["model.norm.weight"]["data_offsets"][0]
+        .as_u64()
+        .expect("an offset") as usize;
+    bytes[header + at..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(&file, bytes).expect("written");
+    assert_refused(
+        &mut ask(&model, &["--gen-length", "8", "--steps", "8"]),
+        1,
+        "not numbers",
+    );
+}
+
+#[test]
+fn wrong_settings_fail_before_the_weights_are_read() {
+    let (_folder, model) = copy();
     // A checkpoint without a tensor opens, but cannot be loaded.
     let nothing = [&8_u64.to_le_bytes()[..], b"{}      "].concat();
     std::fs::write(model.join("model.safetensors"), nothing).expect("written");
-    let ask = |flags: &[&str]| {
-        let mut command = foveate();
-        command.arg("run").arg("-m").arg(&model);
-        command.args(["-i", "Hi"]).args(flags);
-        command
-    };
-    assert_refused(&mut ask(&[]), 1, "tensor");
+    assert_refused(&mut ask(&model, &[]), 1, "tensor");
     for (flags, reason) in [
         (
             ["--gen-length", "16", "--block-length", "5"],
@@ -126,7 +218,7 @@ fn wrong_settings_fail_before_the_weights_are_read() {
         ),
         (["--prune", "redvtp", "--keep", "2"], "at most 1"),
     ] {
-        assert_refused(&mut ask(&flags), 2, reason);
+        assert_refused(&mut ask(&model, &flags), 2, reason);
     }
 }
 

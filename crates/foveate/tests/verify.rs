@@ -25,12 +25,15 @@ fn lines(output: &Output) -> Vec<serde_json::Value> {
         .collect()
 }
 
-/// A private copy of one case and its checkpoint, to be damaged.
+/// A private copy of one LLaDA-V case and its checkpoint, to be damaged.
 fn copy(case: &str) -> (tempfile::TempDir, PathBuf) {
+    copy_of(case, ["llada-v-tiny-a", "siglip2-tiny-patch14-84"])
+}
+
+fn copy_of(case: &str, checkpoints: [&str; 2]) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let root = golden();
-    let checkpoints =
-        ["llada-v-tiny-a", "siglip2-tiny-patch14-84"].map(|c| format!("checkpoints/{c}"));
+    let checkpoints = checkpoints.map(|c| format!("checkpoints/{c}"));
     for part in checkpoints.iter().map(String::as_str).chain([case]) {
         let target = folder.path().join(part);
         std::fs::create_dir_all(&target).expect("a folder");
@@ -98,6 +101,41 @@ fn one_flipped_id_fails() {
         data[last] ^= 1;
     });
     assert_fails(case, "a flipped id");
+}
+
+#[test]
+fn one_flipped_id_of_the_whole_output_fails() {
+    let checkpoints = ["lavida-dream-tiny-a", "siglip-tiny-patch14-98"];
+    for id in [0, 200] {
+        let (_folder, case) = copy_of("lavida_dream_maskgit_plus", checkpoints);
+        change(&case.join("tensors.safetensors"), "output_ids", |data| {
+            data[8 * id] ^= 1;
+        });
+        assert_fails(case, "a flipped id of the output");
+    }
+}
+
+#[test]
+fn a_case_that_does_not_fit_itself_fails_alone() {
+    for (tensor, byte) in [("prune_range", 9), ("prune_range", 0)] {
+        let (_folder, case) = copy("redvtp_lladav_r025_gen2");
+        change(&case.join("tensors.safetensors"), tensor, |data| {
+            data[byte] ^= 0x10;
+        });
+        let output = verify(&[case, golden().join("lladav_stop")], "cpu");
+        assert_eq!(output.status.code(), Some(1), "{tensor}");
+        let statuses: Vec<_> = lines(&output).iter().map(|l| l["status"].clone()).collect();
+        assert_eq!(statuses, ["fail", "pass"], "{tensor}");
+    }
+    let (_folder, case) = copy("lladav_text_only");
+    let manifest = case.join("manifest.json");
+    let text = std::fs::read_to_string(&manifest).expect("a manifest");
+    let mut json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    for key in ["gen_length", "block_length", "steps"] {
+        json["generate_args"][key] = 128.into();
+    }
+    std::fs::write(&manifest, json.to_string()).expect("written");
+    assert_fails(case, "an answer of another length");
 }
 
 #[test]

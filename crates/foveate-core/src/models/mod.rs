@@ -77,7 +77,9 @@ impl ModelCard {
         let defaults = &self.defaults;
         let usual = self.usual.clone();
         let gen_length = defaults.gen_length.unwrap_or(usual.gen_length);
-        let steps = (gen_length * usual.steps).div_ceil(usual.gen_length);
+        let steps = gen_length
+            .saturating_mul(usual.steps)
+            .div_ceil(usual.gen_length);
         Options {
             gen_length,
             block_length: defaults.block_length.unwrap_or(gen_length),

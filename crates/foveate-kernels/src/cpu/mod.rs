@@ -122,7 +122,10 @@ impl Backend for Cpu {
     type Plan = Schedule;
 
     fn name(&self) -> &'static str {
-        "cpu"
+        match self.isa() {
+            Isa::Portable => "portable",
+            _ => "cpu",
+        }
     }
 
     fn kernels(&self) -> Vec<KernelName> {

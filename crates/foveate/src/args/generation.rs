@@ -130,8 +130,9 @@ impl GenerationArgs {
             Some(given) => given.get(),
             None if resized || block_length != defaults.block_length => {
                 let blocks = (gen_length / block_length).max(1);
-                let steps = (gen_length * defaults.steps).div_ceil(defaults.gen_length);
-                steps.next_multiple_of(blocks)
+                let steps = gen_length.saturating_mul(defaults.steps);
+                let steps = steps.div_ceil(defaults.gen_length);
+                steps.checked_next_multiple_of(blocks).unwrap_or(steps)
             }
             None => defaults.steps,
         };

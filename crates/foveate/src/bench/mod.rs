@@ -8,6 +8,7 @@ mod matrix;
 mod measure;
 mod page;
 mod roofline;
+mod sizes;
 mod subject;
 
 use std::ffi::OsString;
@@ -22,7 +23,7 @@ use indicatif::ProgressBar;
 use crate::args::{DEFAULT_KEEP, GenerationArgs, ImageArgs, ModelArgs, PruneArgs, PruneName};
 use crate::exit;
 use crate::preset::Origins;
-use crate::progress;
+use crate::{progress, report};
 use breakdown::Breakdown;
 use ceiling::Ceiling;
 use measure::{MedianMs, Sample, sample};
@@ -129,8 +130,9 @@ pub(crate) fn main(
     }
     let timed = args.accounts.breakdown || args.accounts.roofline;
     let (model, images) = (&args.model, &args.images);
-    let subject = Subject::new(&args.shape, model, images, &args.question, timed)?;
     let ceiling = timed.then(|| Ceiling::measure(model.machine)).transpose()?;
+    report::forget_peak();
+    let subject = Subject::new(&args.shape, model, images, &args.question, timed)?;
     let mut rows = rows(args, &subject)?;
     let steps = match rows.first() {
         Some(row) => row.options.most_steps()?,

@@ -12,6 +12,7 @@ use foveate_core::{
 };
 use foveate_kernels::{Ledger, Spent, uniform};
 
+use super::sizes::{MOST, check_memory};
 use crate::args::{ImageArgs, MachineArgs, ModelArgs, Storage};
 use crate::exit::usage;
 use crate::{backend, load, pictures, progress};
@@ -52,17 +53,21 @@ pub(crate) struct ShapeArgs {
 impl ShapeArgs {
     /// Whether a shape rather than a model is asked for.
     pub(super) fn is_given(&self) -> bool {
-        let numbers = [
-            self.layers,
-            self.hidden,
-            self.heads,
-            self.kv_heads,
-            self.mlp,
-            self.vocabulary,
-            self.visual_tokens,
-            self.text_tokens,
-        ];
-        self.shape.is_some() || numbers.iter().any(Option::is_some)
+        self.shape.is_some() || self.numbers().iter().any(|(_, number)| number.is_some())
+    }
+
+    /// The sizes by their flags.
+    fn numbers(&self) -> [(&'static str, Option<NonZeroUsize>); 8] {
+        [
+            ("layers", self.layers),
+            ("hidden", self.hidden),
+            ("heads", self.heads),
+            ("kv-heads", self.kv_heads),
+            ("mlp", self.mlp),
+            ("vocabulary", self.vocabulary),
+            ("visual-tokens", self.visual_tokens),
+            ("text-tokens", self.text_tokens),
+        ]
     }
 
     fn resolve(&self) -> Result<NamedShape> {
@@ -76,6 +81,13 @@ impl ShapeArgs {
             let names = SHAPES.map(|shape| shape.name).join(", ");
             usage(format!("no shape is named {name}; expected one of {names}"))
         })?;
+        for (flag, value) in self.numbers() {
+            if let Some(value) = value.filter(|value| value.get() > MOST) {
+                return Err(usage(format!(
+                    "--{flag}: expected at most {MOST}, got {value}"
+                )));
+            }
+        }
         let set = |slot: &mut usize, value: Option<NonZeroUsize>| {
             if let Some(value) = value {
                 *slot = value.get();
@@ -197,6 +209,7 @@ impl Subject {
     }
 
     fn of_shape(shape: &NamedShape, machine: MachineArgs, timed: bool) -> Result<Self> {
+        check_memory(shape, machine.dtype)?;
         let bar = progress::layers("drawing weights");
         let random = backend::Random {
             shape,
