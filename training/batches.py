@@ -9,6 +9,7 @@ import mmap
 import multiprocessing
 import os
 import random
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -167,9 +168,22 @@ class Batches:
             self.tiled = context.Value("b", tiled)
             for index in range(slots):
                 self.free.put(index)
+            self.workers = []
             for worker in range(workers):
                 arguments = (seed + worker, count, self.slots, self.tiled, self.free, self.full)
-                context.Process(target=work, args=arguments, daemon=True).start()
+                self.workers.append(context.Process(target=work, args=arguments, daemon=True))
+                self.workers[-1].start()
+
+    def wait(self) -> None:
+        """Returns when there is a batch; raises if a worker has ended, for the others may wait for it for ever."""
+        while self.full.empty():
+            for worker in self.workers:
+                if not worker.is_alive():
+                    raise RuntimeError(
+                        f"a worker that draws pictures ended with code {worker.exitcode}: see its error above; "
+                        "-9 means that it was killed, as for want of memory: use fewer --workers"
+                    )
+            time.sleep(0.002)
 
     def next(self, tiled: bool) -> Batch:
         """The next batch; the call after this one overwrites it."""
@@ -179,6 +193,7 @@ class Batches:
         if self.held is not None:
             self.free.put(self.held)
         while True:
+            self.wait()
             self.held, was_tiled, told = self.full.get()
             if was_tiled or not tiled:  # those drawn before tiling began are dropped
                 return read(self.slots[self.held], told)

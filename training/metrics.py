@@ -24,7 +24,9 @@ def anls(said: str, right: str) -> float:
 
 
 def number(text: str) -> float | None:
-    """A finite number, percent as hundredths."""
+    """A finite number in plain digits, percent as hundredths."""
+    if not text.isascii() or "_" in text:
+        return None
     try:
         value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:

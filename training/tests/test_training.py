@@ -13,6 +13,7 @@ import torch.nn.functional as F  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import batches  # noqa: E402
 import export  # noqa: E402
 from batches import FILLER_TURN  # noqa: E402
 from configs import CONFIGS  # noqa: E402
@@ -55,6 +56,15 @@ def test_answers_are_hidden_apart_and_prompts_never():
     assert 0.6 < (answers[0] == 1).float().mean() < 0.8
     assert ((answers[0] == 1) & (answers[1] < 1)).float().mean() > 0.1
     assert ((answers[0] == 1) & (filler < 0.1)).float().mean() > 0.02, "an answer is hidden behind written filler"
+
+
+def test_a_worker_that_fails_ends_the_training_instead_of_stopping_it_for_ever(monkeypatch):
+    def fail(*_):
+        raise FileNotFoundError("no pictures to draw with")
+
+    monkeypatch.setattr(batches, "Maker", fail)
+    with pytest.raises(RuntimeError, match="ended with code 1"):
+        batches.Batches(2, workers=2, seed=1).next(False)
 
 
 def test_varied_pictures_stay_pictures():
