@@ -101,7 +101,7 @@ fn missing_misshapen_and_unsupported_tensors_say_what_was_expected() {
     let folder = folder(&[("model.safetensors", &bytes)]);
     let model = Checkpoint::open(folder.path()).expect("opens");
     for (name, shape, expected) in [
-        ("c", vec![1], "a tensor of this name"),
+        ("c", vec![1], "expected [1], got no tensor of this name"),
         ("a", vec![4], "expected [4], got [2, 2] (shard 1 of 1)"),
         ("b", vec![1], "expected F32, F16 or BF16, got I64"),
     ] {

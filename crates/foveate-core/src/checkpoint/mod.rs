@@ -127,7 +127,15 @@ impl Checkpoint {
 
     /// Takes a tensor of exactly this shape.
     pub fn take(&self, name: &str, shape: &[usize]) -> Result<TensorRef<'_>> {
-        let (name, entry) = self.find(name)?;
+        let (name, entry) = self.find(name).map_err(|_| {
+            let expected = format!("{shape:?}; is the checkpoint complete?");
+            Error::tensor(
+                name,
+                self.weights_path(),
+                expected,
+                "no tensor of this name",
+            )
+        })?;
         let tensor = self.view(name, entry)?;
         if tensor.shape != shape {
             return Err(self.misshapen(&tensor, format!("{shape:?}")));
@@ -179,7 +187,9 @@ impl Checkpoint {
                 format!("; and {more} more: {}", names.join(", "))
             }
         };
-        let got = format!("a tensor that nothing uses{more}");
+        let shape = self.tensors.get(name).map(|entry| &entry.shape);
+        let of_shape = shape.map_or(String::new(), |shape| format!(" of shape {shape:?}"));
+        let got = format!("a tensor{of_shape} that nothing uses{more}");
         let expected = "only tensors of this model family; is this another family or a newer one?";
         Err(Error::tensor(name, &self.shards[shard].path, expected, got))
     }
@@ -199,8 +209,16 @@ impl Checkpoint {
             .map(|(name, entry)| (name.as_str(), entry))
             .ok_or_else(|| {
                 let expected = "a tensor of this name; is the checkpoint complete?";
-                Error::tensor(name, self.source.root(), expected, "none")
+                Error::tensor(name, self.weights_path(), expected, "none")
             })
+    }
+
+    /// The file of the weights, or the folder where there are several.
+    fn weights_path(&self) -> PathBuf {
+        match &self.shards[..] {
+            [only] => only.path.clone(),
+            _ => self.source.root(),
+        }
     }
 
     fn view<'a>(&'a self, name: &'a str, entry: &'a Entry) -> Result<TensorRef<'a>> {
