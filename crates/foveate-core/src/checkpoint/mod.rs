@@ -128,12 +128,12 @@ impl Checkpoint {
     /// Takes a tensor of exactly this shape.
     pub fn take(&self, name: &str, shape: &[usize]) -> Result<TensorRef<'_>> {
         let (name, entry) = self.find(name).map_err(|_| {
-            let expected = format!("{shape:?}; is the checkpoint complete?");
+            let expected = format!("{shape:?}");
             Error::tensor(
                 name,
                 self.weights_path(),
                 expected,
-                "no tensor of this name",
+                "no tensor of this name; is the checkpoint complete?",
             )
         })?;
         let tensor = self.view(name, entry)?;

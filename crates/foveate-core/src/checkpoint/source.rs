@@ -152,10 +152,7 @@ pub(crate) fn read_small(path: &Path) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-#[expect(
-    unsafe_code,
-    reason = "memory mapping is unsafe by nature; this is the only place"
-)]
+#[expect(unsafe_code, reason = "memory mapping is unsafe by nature")]
 fn map_file(path: &Path) -> Result<Option<Bytes>> {
     let Some(file) = open(path)? else {
         return Ok(None);

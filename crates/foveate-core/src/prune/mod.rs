@@ -28,7 +28,7 @@ pub enum Moment {
     AfterLayerOnce(usize),
     /// At the output of `layer` in every pass; early layers read every token again at the next step.
     AfterLayerEveryPass(usize),
-    /// After the commits of denoising step `0`; from here on.
+    /// After the commits of this denoising step; from here on.
     AfterStep(usize),
 }
 
