@@ -1,13 +1,14 @@
 //! The backends by name: the one place that knows which types stand behind `--backend`.
 
 use anyhow::Result;
+use clap::ValueEnum;
 use foveate_core::{Checkpoint, Engine, Environment, NamedShape};
-use foveate_kernels::{Backend, Cpu, Format, Ledger, Reference, Timed};
+use foveate_kernels::{Backend, Cpu, Format, Isa, Ledger, Reference, Timed};
 
 use crate::args::MachineArgs;
 
 /// Which arithmetic to use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BackendName {
     /// Plain loops, the oracle.
     Reference,
@@ -15,6 +16,23 @@ pub(crate) enum BackendName {
     Cpu,
     /// The same without instructions that not every machine has.
     Portable,
+}
+
+impl BackendName {
+    /// As `--backend` spells it.
+    pub(crate) fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// Which of them gives the same bits on this machine. All instruction sets that `cpu` chooses from
+    /// do, but for the one without fused multiply-add, which is `portable`.
+    pub(crate) fn same_bits(self) -> Self {
+        match self {
+            Self::Cpu if Isa::available().iter().all(|isa| *isa == Isa::Portable) => Self::Portable,
+            other => other,
+        }
+    }
 }
 
 /// What is done with a backend, whichever type it is.

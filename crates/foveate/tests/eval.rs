@@ -3,63 +3,11 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use common::{assert_refused, foveate, run, stderr, stdout};
+use common::asked::{ask, eval, mean, questions, rows, written};
+use common::{assert_refused, run, stderr, stdout};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-fn eval(arguments: &[&str]) -> Command {
-    let mut command = foveate();
-    command.arg("eval").args(arguments);
-    command
-}
-
-fn demo() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo")
-}
-
-const TOP_LEFT: &str = "What is at the top left?";
-
-/// Three questions about the picture with a yellow square at the top left.
-fn questions() -> (TempDir, PathBuf) {
-    let lines = [
-        json!({"image": "two-squares.png", "question": TOP_LEFT, "answer": "yellow square", "family": "at"}),
-        json!({"images": ["two-squares.png"], "question": TOP_LEFT, "answer": ["a dog", "yellow squares"],
-            "family": "read", "metric": "anls"}),
-        json!({"image": "two-squares.png", "question": TOP_LEFT, "answer": "Yellow square", "family": "at"}),
-    ];
-    written(&lines.map(|line| line.to_string()).join("\n"))
-}
-
-fn written(text: &str) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("questions.jsonl");
-    fs::write(&file, text).expect("written");
-    (folder, file)
-}
-
-fn ask(file: &Path, arguments: &[&str]) -> Command {
-    let mut command = eval(&["--jsonl"]);
-    command.arg(file).arg("--image-root").arg(demo());
-    command.args(arguments);
-    command
-}
-
-fn rows(command: &mut Command) -> Vec<Value> {
-    let output = run(command);
-    assert!(output.status.success(), "{}", stderr(&output));
-    let text = stdout(&output);
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect()
-}
-
-fn mean(row: &Value, part: &str) -> f64 {
-    let part = row.pointer(part).unwrap_or_else(|| panic!("{part}: {row}"));
-    part["score"]["mean"].as_f64().expect("a number")
-}
 
 #[test]
 fn families_are_scored_by_their_metrics() {
@@ -215,67 +163,6 @@ fn answers_do_not_depend_on_what_is_denoised_together() {
     };
     assert_eq!(answers("1"), answers("8"));
     assert_eq!(answers("1").len(), 3);
-}
-
-#[test]
-fn an_interrupted_run_goes_on_where_it_stopped() {
-    let (folder, file) = questions();
-    let results = folder.path().join("results.jsonl");
-    let sweep = ["--json", "--sweep", "prune=uniform", "keep=0.5", "--resume"];
-    let first = rows(ask(&file, &sweep).arg(&results));
-    let whole = fs::read_to_string(&results).expect("results");
-    assert_eq!(whole.lines().count(), 1 + 2 * 3);
-    assert_eq!(
-        rows(ask(&file, &sweep).arg(&results)),
-        first,
-        "every answer and time comes back"
-    );
-    assert_eq!(fs::read_to_string(&results).expect("results"), whole);
-    fs::write(&results, &whole[..whole.len() - 9]).expect("cut");
-    let resumed = rows(ask(&file, &sweep).arg(&results));
-    assert_eq!(
-        mean(&resumed[1], "/overall").to_bits(),
-        mean(&first[1], "/overall").to_bits()
-    );
-    let again = fs::read_to_string(&results).expect("results");
-    assert_eq!(
-        again.lines().count(),
-        1 + 2 * 3,
-        "only what was cut off is asked again"
-    );
-}
-
-#[test]
-fn results_of_another_model_other_questions_or_settings_are_refused() {
-    let (folder, file) = questions();
-    let results = folder.path().join("results.jsonl");
-    let resume = |arguments: &[&str]| {
-        let mut command = ask(&file, arguments);
-        command.arg("--resume").arg(&results);
-        command
-    };
-    rows(resume(&["--json"]).arg("--prune").arg("uniform"));
-    assert_refused(
-        &mut resume(&["--prune", "uniform", "--keep", "0.25"]),
-        2,
-        "settings that are not asked",
-    );
-    assert_refused(
-        &mut resume(&[]),
-        2,
-        "repeat the same flags and sweeps, or name another file",
-    );
-    let model = common::golden("checkpoints/llada-v-tiny-a");
-    let mut other = resume(&["--prune", "uniform"]);
-    assert_refused(other.arg("-m").arg(model), 2, "results of another model");
-    fs::write(
-        &file,
-        json!({"image": "two-squares.png", "question": "?", "answer": "x"}).to_string(),
-    )
-    .expect("written");
-    assert_refused(&mut resume(&["--prune", "uniform"]), 2, "other questions");
-    fs::write(&results, "my notes\n").expect("written");
-    assert_refused(&mut resume(&[]), 2, "no file of results");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::beginning::{Beginning, Started, beginnings};
 use super::fingerprint;
 use super::journal::{Answer, Journal};
 use super::questions::Questions;
-use crate::args::Storage;
+use crate::args::MachineArgs;
 use crate::report;
 use crate::sweep::Setup;
 
@@ -51,7 +51,7 @@ pub(super) fn plan(
     setups: Vec<Setup>,
     questions: &Questions,
     layers: usize,
-    storage: Storage,
+    machine: MachineArgs,
 ) -> Result<(Vec<Planned>, Vec<Run>)> {
     let mut runs: Vec<Run> = Vec::new();
     let mut rows = Vec::with_capacity(setups.len());
@@ -63,7 +63,8 @@ pub(super) fn plan(
         let mut options = setup.options.clone();
         options.prune = options.prune.filter(|prune| prune.keep < 1.0);
         let resolved = report::options(&options, layers)?;
-        let said = format!("{resolved} {:?} {storage:?}", setup.think);
+        let (storage, backend) = (machine.dtype, machine.backend.same_bits().name());
+        let said = format!("{resolved} {:?} {storage:?} {backend}", setup.think);
         let settings = fingerprint::of_text(&said);
         let known = runs.iter().position(|run| run.settings == settings);
         let run = known.unwrap_or_else(|| {

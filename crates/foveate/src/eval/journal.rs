@@ -4,8 +4,8 @@
 //! Scores are not kept: they follow from the answers.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -57,24 +57,30 @@ pub(super) struct Journal {
 pub(super) type Known = BTreeMap<(String, usize), Answer>;
 
 impl Journal {
-    /// Opens or begins a file. Answers of other settings than `settings` are refused.
+    /// Opens or begins a file. Answers of other settings than `settings` are refused, and so is a file
+    /// that another run appends to.
     pub(super) fn open(path: &Path, header: &Header, settings: &[&str]) -> Result<(Self, Known)> {
         let reading = || format!("--resume {}", path.display());
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error).with_context(reading),
-        };
-        let (known, length) = parse(path, &text, header, settings)?;
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            let name = path.display();
+            return Err(usage(format!(
+                "--resume {name}: expected a file, got a folder or a device; name another"
+            )));
+        }
         let file = OpenOptions::new()
             .create(true)
-            .truncate(false)
-            .write(true)
+            .read(true)
+            .append(true)
             .open(path);
         let mut file = file.with_context(reading)?;
-        // A last line that was cut off is written over.
-        file.set_len(length as u64).with_context(reading)?;
-        std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).with_context(reading)?;
+        lock(path, &file)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).with_context(reading)?;
+        let (known, length) = parse(path, &bytes, header, settings)?;
+        if length < bytes.len() {
+            // A last line that was cut off is written over.
+            file.set_len(length as u64).with_context(reading)?;
+        }
         let mut journal = Self {
             file,
             path: path.to_path_buf(),
@@ -106,26 +112,46 @@ impl Journal {
     }
 }
 
+/// Keeps other runs away from a file as long as it is open.
+fn lock(path: &Path, file: &File) -> Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(usage(format!(
+            "--resume {}: another run is writing to it; wait for its end, or name another file",
+            path.display()
+        ))),
+        // Some network file systems have no locks.
+        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(()),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("locking --resume {}", path.display()))
+        }
+    }
+}
+
 /// The answers of a file and the length of its whole lines.
-fn parse(path: &Path, text: &str, header: &Header, settings: &[&str]) -> Result<(Known, usize)> {
-    let length = text.rfind('\n').map_or(0, |end| end + 1);
-    let mut lines = text[..length].lines().enumerate();
+fn parse(path: &Path, bytes: &[u8], header: &Header, settings: &[&str]) -> Result<(Known, usize)> {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n');
+    let length = end.map_or(0, |end| end + 1);
     let mut known = Known::new();
     let name = path.display();
-    let Some((_, first)) = lines.next() else {
-        // Begun and cut off in its first line, or not a file of answers at all.
-        if !text.is_empty() && !text.starts_with("{\"model\":") {
-            return Err(usage(format!(
-                "--resume {name}: this is no file of results; name another"
-            )));
-        }
-        return Ok((known, 0));
+    let refuse = || {
+        usage(format!(
+            "--resume {name}: expected a file that an earlier run wrote, this is no file of results; \
+             name another"
+        ))
     };
-    let Ok(found) = serde_json::from_str::<Header>(first) else {
-        return Err(usage(format!(
-            "--resume {name}: this is no file of results; name another"
-        )));
+    let Some(end) = end else {
+        // Empty, or begun by this very evaluation and cut off in its first line; nothing else is cut.
+        let whole = serde_json::to_string(header)?;
+        return if whole.as_bytes().starts_with(bytes) {
+            Ok((known, 0))
+        } else {
+            Err(refuse())
+        };
     };
+    let mut lines = bytes[..end].split(|byte| *byte == b'\n').enumerate();
+    let first = lines.next().map(|(_, line)| line).unwrap_or_default();
+    let found: Header = serde_json::from_slice(first).map_err(|_| refuse())?;
     for (what, found, now) in [
         (
             "another model",
@@ -146,7 +172,7 @@ fn parse(path: &Path, text: &str, header: &Header, settings: &[&str]) -> Result<
         }
     }
     for (index, line) in lines {
-        let entry: Entry = match serde_json::from_str(line) {
+        let entry: Entry = match serde_json::from_slice(line) {
             Ok(entry) => entry,
             Err(error) => bail!("--resume {name}, line {}: {error}", index + 1),
         };
@@ -218,6 +244,7 @@ mod tests {
         let path = folder.path().join("results.jsonl");
         let (mut journal, _) = Journal::open(&path, &header("1"), &["a"]).expect("begun");
         journal.append("a", 0, &answer("cat")).expect("written");
+        drop(journal);
         let refused = |header: &Header, settings: &[&str]| {
             Journal::open(&path, header, settings)
                 .err()
@@ -233,17 +260,68 @@ mod tests {
             other_settings.contains("line 2: it has results of settings"),
             "{other_settings}"
         );
-        fs::write(&path, "my notes\n").expect("written");
-        assert!(
-            refused(&header("1"), &["a"])
-                .expect("refused")
-                .contains("no file of results")
-        );
-        fs::write(&path, "my notes").expect("written");
-        assert!(
-            refused(&header("1"), &["a"])
-                .expect("refused")
-                .contains("no file of results")
-        );
+        for other in [&b"my notes\n"[..], b"my notes", b"\xff\xfe\n", b"\n"] {
+            fs::write(&path, other).expect("written");
+            let reason = refused(&header("1"), &["a"]).expect("refused");
+            assert!(reason.contains("no file of results"), "{reason}");
+            assert_eq!(fs::read(&path).expect("bytes"), other);
+        }
+        let folder = Journal::open(folder.path(), &header("1"), &["a"]);
+        let reason = folder.err().expect("refused").to_string();
+        assert!(reason.contains("expected a file"), "{reason}");
+    }
+
+    #[test]
+    fn a_file_cut_inside_a_character_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("results.jsonl");
+        let (mut journal, _) = Journal::open(&path, &header("1"), &["a"]).expect("begun");
+        journal.append("a", 0, &answer("cat")).expect("written");
+        journal.append("a", 1, &answer("Straße")).expect("written");
+        drop(journal);
+        let whole = fs::read(&path).expect("bytes");
+        let inside = whole.iter().position(|byte| *byte == 0xc3).expect("an ß") + 1;
+        fs::write(&path, &whole[..inside]).expect("cut");
+        let (mut journal, known) = Journal::open(&path, &header("1"), &["a"]).expect("opened");
+        assert_eq!(known.len(), 1);
+        journal.append("a", 1, &answer("Straße")).expect("written");
+        assert_eq!(fs::read(&path).expect("bytes"), whole);
+    }
+
+    #[test]
+    fn only_a_first_line_of_this_evaluation_is_written_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("results.jsonl");
+        drop(Journal::open(&path, &header("1"), &[]).expect("begun"));
+        let whole = fs::read(&path).expect("bytes");
+        for length in [0, 1, 12, whole.len() - 1] {
+            fs::write(&path, &whole[..length]).expect("cut");
+            drop(Journal::open(&path, &header("1"), &[]).expect("begun anew"));
+            assert_eq!(fs::read(&path).expect("bytes"), whole, "{length}");
+        }
+        for other in [
+            "{\"model\": \"gpt\", \"messages\": []}",
+            "{\"model\":\"nano\",\"notes\":1}",
+        ] {
+            fs::write(&path, other).expect("written");
+            let refused = Journal::open(&path, &header("1"), &[]).err();
+            let refused = refused.expect("refused").to_string();
+            assert!(refused.contains("no file of results"), "{refused}");
+            assert_eq!(fs::read_to_string(&path).expect("text"), other);
+        }
+    }
+
+    #[test]
+    fn two_runs_do_not_write_to_one_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("results.jsonl");
+        let (mut journal, _) = Journal::open(&path, &header("1"), &["a"]).expect("begun");
+        let second = Journal::open(&path, &header("1"), &["a"]).err();
+        let second = second.expect("refused").to_string();
+        assert!(second.contains("another run is writing to it"), "{second}");
+        journal.append("a", 0, &answer("cat")).expect("written");
+        drop(journal);
+        let (_, known) = Journal::open(&path, &header("1"), &["a"]).expect("opened");
+        assert_eq!(known.len(), 1);
     }
 }

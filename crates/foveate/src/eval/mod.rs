@@ -115,8 +115,8 @@ pub(crate) fn main(args: &EvalArgs, arguments: &[OsString], origins: &Origins) -
     if let Some(reason) = setups.first().and_then(|setup| setup.refused.as_ref()) {
         return Err(usage(format!("the baseline cannot be run: {reason}")));
     }
-    let (layers, storage) = (model.card.decoder.layers, args.model.machine.dtype);
-    let (rows, mut runs) = answering::plan(setups, &questions, layers, storage)?;
+    let (layers, machine) = (model.card.decoder.layers, args.model.machine);
+    let (rows, mut runs) = answering::plan(setups, &questions, layers, machine)?;
     let model_fingerprint = fingerprint_of(&model.checkpoint)?;
     let mut journal = match &what.resume {
         Some(path) => {
