@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use foveate_core::image::{DecodeLimits, Orientation, Picture, decode_bytes, decode_file};
+use foveate_core::image::{
+    DecodeLimits, Orientation, Picture, check_file, decode_bytes, decode_file,
+};
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/colour_modes")
@@ -134,6 +136,41 @@ fn an_ignored_orientation_leaves_the_pixels_as_stored() {
         let path = data().join(format!("exif_{orientation}.png"));
         assert_eq!(decoded(&path, Orientation::Ignore), stored);
     }
+}
+
+#[test]
+fn a_look_at_the_header_refuses_what_decoding_would() {
+    let limits = DecodeLimits::default();
+    for prefix in ["png_", "bmp_", "gif_", "webp_", "jpeg_"] {
+        for (path, _) in cases(prefix) {
+            check_file(&path, &limits).unwrap();
+        }
+    }
+    let folder = std::env::temp_dir().join(format!("foveate-headers-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("cat.png");
+    let small = DecodeLimits {
+        max_file_bytes: 20,
+        ..limits
+    };
+    for (bytes, limits, reason) in [
+        (Vec::new(), limits, "the file is empty"),
+        (b"<svg></svg>".to_vec(), limits, "is not PNG, JPEG"),
+        (png_header(20_000, 10), limits, "the limit is 16384 x 16384"),
+        (
+            png_header(2, 2)[..20].to_vec(),
+            limits,
+            "damaged or unusual png",
+        ),
+        (png_header(2, 2), small, "larger than 20 bytes"),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        let refused = check_file(&path, &limits).unwrap_err().to_string();
+        assert!(refused.contains(reason), "{reason}: {refused}");
+    }
+    fs::remove_dir_all(&folder).unwrap();
+    let missing = check_file(&path, &limits).unwrap_err().to_string();
+    assert!(missing.contains("cat.png"), "{missing}");
 }
 
 /// A valid PNG header of the given size; the pixels behind it are missing.

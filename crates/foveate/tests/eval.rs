@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::asked::{ask, eval, mean, questions, rows, written};
+use common::asked::{ask, demo, eval, mean, questions, rows, written};
 use common::{assert_refused, run, stderr, stdout};
 use serde_json::{Value, json};
 
@@ -141,28 +141,31 @@ fn every_layer_can_be_swept_and_questions_are_split_by_what_is_masked() {
 
 #[test]
 fn answers_do_not_depend_on_what_is_denoised_together() {
-    let (_folder, file) = questions();
-    let answers = |batch: &str| {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let results = folder.path().join("results.jsonl");
-        let flags = [
-            "--prune", "redvtp", "--keep", "0.5", "--batch", batch, "--resume",
-        ];
-        let output = run(ask(&file, &flags).arg(&results));
-        assert!(output.status.success(), "{}", stderr(&output));
-        let text = fs::read_to_string(&results).expect("results");
-        let answers = text.lines().skip(1).map(|line| {
-            let line: Value = serde_json::from_str(line).expect("JSON");
-            (
-                line["question"].clone(),
-                line["answer"].clone(),
-                line["forwards"].clone(),
-            )
-        });
-        answers.collect::<Vec<_>>()
+    let lines = [
+        json!({"image": "two-squares.png", "question": "What is at the top left?", "answer": "x"}),
+        json!({"image": "circle-cat-42.png", "question": "Is there a red circle?", "answer": "x"}),
+        json!({"image": "two-squares.png", "question": "How many squares are there?", "answer": "x"}),
+        json!({"images": ["circle-cat-42.png", "two-squares.png"], "question": "Describe.", "answer": "x"}),
+        json!({"image": "four-things.png", "question": "What is at the top left?", "answer": "x"}),
+    ];
+    let (_folder, file) = written(&lines.map(|line| line.to_string()).join("\n"));
+    let sweep = [
+        "--sweep",
+        "prune=redvtp,random",
+        "keep=0.5",
+        "cache=none,fast-dllm",
+        "--batch",
+    ];
+    let answers = |batch| {
+        let (mut answers, _) = answered(&file, &[&sweep[..], &[batch]].concat());
+        answers.sort_by_key(Value::to_string);
+        answers
     };
-    assert_eq!(answers("1"), answers("8"));
-    assert_eq!(answers("1").len(), 3);
+    let alone = answers("1");
+    assert_eq!(alone.len(), 5 * 5);
+    for batch in ["2", "3", "8"] {
+        assert_eq!(answers(batch), alone, "{batch} together");
+    }
 }
 
 #[test]
@@ -300,6 +303,30 @@ fn bad_files_of_questions_are_refused_with_the_line() {
         1,
         "no-such-file.jsonl",
     );
+}
+
+#[test]
+fn pictures_that_cannot_be_read_are_named_with_their_line() {
+    let good = json!({"image": "two-squares.png", "question": "?", "answer": "x"}).to_string();
+    let bad = json!({"image": "bad.png", "question": "?", "answer": "x"}).to_string();
+    let (folder, file) = written(&format!("{good}\n{bad}\n"));
+    let (whole, place) = (demo().join("two-squares.png"), folder.path());
+    fs::copy(&whole, place.join("two-squares.png")).expect("copied");
+    let asked = || {
+        let mut command = eval(&["--limit", "9", "--resume"]);
+        let results = place.join("results.jsonl");
+        command.arg(&results).arg("--jsonl").arg(&file);
+        (command, results)
+    };
+    // Known from the header, so before any work.
+    fs::write(place.join("bad.png"), "no picture").expect("written");
+    let (mut command, results) = asked();
+    assert_refused(&mut command, 1, "questions.jsonl, line 2: ");
+    assert!(!results.exists());
+    // Known only from the pixels.
+    let whole = fs::read(whole).expect("bytes");
+    fs::write(place.join("bad.png"), &whole[..whole.len() / 2]).expect("written");
+    assert_refused(&mut asked().0, 1, "questions.jsonl, line 2: ");
 }
 
 #[test]

@@ -20,7 +20,7 @@
 //! paints a palette entry and this module black.
 
 use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::{BufRead, BufReader, Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -132,6 +132,22 @@ pub fn decode_file(path: &Path, turn: Orientation, limits: &DecodeLimits) -> Res
     decode_bytes(&path.display().to_string(), &bytes, turn, limits)
 }
 
+/// Whether a file begins as a picture within the limits; no pixel is read. What is damaged behind the
+/// header is found only by decoding.
+pub fn check_file(path: &Path, limits: &DecodeLimits) -> Result<()> {
+    let io = |error| Error::io(path, error);
+    let mut file = BufReader::new(File::open(path).map_err(io)?);
+    let name = path.display().to_string();
+    check_bytes(&name, file.get_ref().metadata().map_err(io)?.len(), limits)?;
+    let format = known_format(&name, file.fill_buf().map_err(io)?)?;
+    let refuse = |error: ImageError| Error::image(&name, reason(&error, format, limits));
+    let header = || ImageReader::with_format(file, format).into_dimensions();
+    let read = catch_unwind(AssertUnwindSafe(header));
+    let failed = || Err(Error::image(&name, "the decoder failed; re-save it as PNG"));
+    let (width, height) = read.map_or_else(|_| failed(), |size| size.map_err(refuse))?;
+    check_size(&name, width, height, limits)
+}
+
 /// Decodes a picture held in memory; `name` (a path or `image 2`) appears in errors.
 pub fn decode_bytes(
     name: &str,
@@ -139,11 +155,7 @@ pub fn decode_bytes(
     turn: Orientation,
     limits: &DecodeLimits,
 ) -> Result<Picture> {
-    if bytes.len() as u64 > limits.max_file_bytes {
-        let limit = limits.max_file_bytes;
-        let reason = format!("the file is larger than {limit} bytes; shrink it or raise the limit");
-        return Err(Error::image(name, reason));
-    }
+    check_bytes(name, bytes.len() as u64, limits)?;
     let format = known_format(name, bytes)?;
     // The decoders are fuzzed upstream and return errors; should one still panic, a server must
     // refuse the picture rather than lose the request's thread.
@@ -151,6 +163,15 @@ pub fn decode_bytes(
         decode_known(name, bytes, format, turn, limits)
     }))
     .unwrap_or_else(|_| Err(Error::image(name, "the decoder failed; re-save it as PNG")))
+}
+
+fn check_bytes(name: &str, bytes: u64, limits: &DecodeLimits) -> Result<()> {
+    if bytes <= limits.max_file_bytes {
+        return Ok(());
+    }
+    let limit = limits.max_file_bytes;
+    let reason = format!("the file is larger than {limit} bytes; shrink it or raise the limit");
+    Err(Error::image(name, reason))
 }
 
 fn known_format(name: &str, bytes: &[u8]) -> Result<ImageFormat> {

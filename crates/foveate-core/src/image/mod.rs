@@ -18,7 +18,7 @@ mod rects;
 mod resize;
 mod views;
 
-pub use decode::{DecodeLimits, Orientation, Picture, decode_bytes, decode_file};
+pub use decode::{DecodeLimits, Orientation, Picture, check_file, decode_bytes, decode_file};
 pub use geometry::{
     AspectMode, Geometry, MapWindow, MergeType, OneView, Pooling, TilingConfig, geometry,
 };

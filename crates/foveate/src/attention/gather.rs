@@ -84,10 +84,8 @@ pub(super) fn gather(job: &Job<'_>) -> Result<Gathered> {
     };
     for group in job.questions.by_pictures() {
         let pictures = &job.questions.list[group[0]].pictures;
-        let encode = |index: &usize| {
-            let picture = job.questions.pictures[*index].open(job.orientation)?;
-            Ok(job.engine.encode(&picture)?)
-        };
+        let encode =
+            |index: &usize| job.questions.pictures[*index].encode(job.engine, job.orientation);
         let images: Result<Vec<Arc<VisualTokens>>> = pictures.iter().map(encode).collect();
         let images = images?;
         for batch in group.chunks(job.batch) {

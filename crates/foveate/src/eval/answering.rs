@@ -1,9 +1,9 @@
-//! Answering: picture by picture, so that each is encoded once, and under every setting that is asked for.
+//! Answering: pictures in order, so that each is encoded once, and under every setting that is asked for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use foveate_core::{Engine, Error, Options, Orientation, ThinkMode, VisualTokens};
 use indicatif::ProgressBar;
 
@@ -87,7 +87,7 @@ pub(super) struct Job<'a> {
     pub(super) engine: &'a Engine,
     pub(super) questions: &'a Questions,
     pub(super) orientation: Orientation,
-    /// Questions about the same pictures that are denoised together.
+    /// Questions that are denoised together, whatever pictures they are about.
     pub(super) batch: usize,
     pub(super) bar: &'a ProgressBar,
 }
@@ -100,35 +100,42 @@ pub(super) fn answer_all(
 ) -> Result<()> {
     let layers = job.engine.card().decoder.layers;
     let beginnings = beginnings(runs, layers)?;
-    let groups = job.questions.by_pictures();
-    let mut encoded = Encoded::new(job, &groups);
-    for (place, group) in groups.iter().enumerate() {
-        let missing = |runs: &[Run], members: &[usize]| -> Vec<usize> {
-            let open = |index: usize| members.iter().any(|run| runs[*run].lacks(index));
-            group.iter().copied().filter(|index| open(*index)).collect()
-        };
-        let all: Vec<usize> = (0..runs.len()).collect();
-        if !missing(runs, &all).is_empty() {
-            let images = encoded.images(job, &job.questions.list[group[0]].pictures)?;
-            for beginning in &beginnings {
-                for batch in missing(runs, &beginning.runs).chunks(job.batch) {
-                    answer_batch(job, runs, beginning, batch, &images, journal.as_deref_mut())?;
-                }
+    let open = |runs: &[Run], members: &[usize], index: usize| {
+        members.iter().any(|run| runs[*run].lacks(index))
+    };
+    let all: Vec<usize> = (0..runs.len()).collect();
+    // Questions about the same pictures follow each other, so that few are held at once.
+    let order = job.questions.by_pictures().into_iter().flatten();
+    let order: Vec<usize> = order.filter(|index| open(runs, &all, *index)).collect();
+    let mut encoded = Encoded::new(job, &order);
+    for (place, batch) in order.chunks(job.batch).enumerate() {
+        for beginning in &beginnings {
+            let missing = batch.iter().copied();
+            let missing = missing.filter(|index| open(runs, &beginning.runs, *index));
+            let missing: Vec<usize> = missing.collect();
+            if missing.is_empty() {
+                continue;
             }
+            let images: Result<Vec<_>> = missing
+                .iter()
+                .map(|index| encoded.images(job, *index))
+                .collect();
+            let (images, journal) = (images?, journal.as_deref_mut());
+            answer_batch(job, runs, beginning, &missing, &images, journal)?;
         }
         encoded.forget(place);
     }
     Ok(())
 }
 
-/// Answers questions about `images` under every setting of `beginning` that lacks them. Settings that
-/// cannot be refuse their run, not the evaluation.
+/// Answers questions, each about its `images`, under every setting of `beginning` that lacks them.
+/// Settings that cannot be refuse their run, not the evaluation.
 fn answer_batch(
     job: &Job<'_>,
     runs: &mut [Run],
     beginning: &Beginning,
     batch: &[usize],
-    images: &[Arc<VisualTokens>],
+    images: &[Vec<Arc<VisualTokens>>],
     mut journal: Option<&mut Journal>,
 ) -> Result<()> {
     let first = match Started::new(job, beginning, batch, images) {
@@ -178,16 +185,17 @@ fn refusal(error: anyhow::Error) -> Result<String> {
 /// Visual tokens of the pictures that are still asked about.
 struct Encoded {
     tokens: BTreeMap<usize, Arc<VisualTokens>>,
-    /// Per picture the last group that needs it.
+    /// Per picture the last batch that needs it.
     last_use: BTreeMap<usize, usize>,
 }
 
 impl Encoded {
-    fn new(job: &Job<'_>, groups: &[Vec<usize>]) -> Self {
+    fn new(job: &Job<'_>, order: &[usize]) -> Self {
         let mut last_use = BTreeMap::new();
-        for (place, group) in groups.iter().enumerate() {
-            for picture in &job.questions.list[group[0]].pictures {
-                last_use.insert(*picture, place);
+        for (place, batch) in order.chunks(job.batch).enumerate() {
+            for index in batch {
+                let pictures = job.questions.list[*index].pictures.iter();
+                last_use.extend(pictures.map(|picture| (*picture, place)));
             }
         }
         Self {
@@ -196,22 +204,22 @@ impl Encoded {
         }
     }
 
-    fn images(&mut self, job: &Job<'_>, pictures: &[usize]) -> Result<Vec<Arc<VisualTokens>>> {
+    /// The pictures of a question.
+    fn images(&mut self, job: &Job<'_>, question: usize) -> Result<Vec<Arc<VisualTokens>>> {
+        let pictures = &job.questions.list[question].pictures;
         let mut images = Vec::with_capacity(pictures.len());
         for index in pictures {
-            if let Some(tokens) = self.tokens.get(index) {
-                images.push(Arc::clone(tokens));
-                continue;
-            }
-            let picture = job.questions.pictures[*index].open(job.orientation)?;
-            let tokens = job.engine.encode(&picture);
-            let tokens = tokens.with_context(|| format!("encoding picture {}", index + 1))?;
+            let tokens = match self.tokens.get(index) {
+                Some(tokens) => Arc::clone(tokens),
+                None => job.questions.pictures[*index].encode(job.engine, job.orientation)?,
+            };
             self.tokens.insert(*index, Arc::clone(&tokens));
             images.push(tokens);
         }
         Ok(images)
     }
 
+    /// Lets go of the pictures that no later batch asks about.
     fn forget(&mut self, place: usize) {
         let last_use = &self.last_use;
         self.tokens

@@ -33,7 +33,7 @@ pub(crate) struct AskedArgs {
     /// At most this many questions of each family, the first ones
     #[arg(long, env = "FOVEATE_LIMIT", value_name = "N")]
     limit: Option<NonZeroUsize>,
-    /// Questions about the same pictures that are denoised together; answers do not depend on it
+    /// Questions that are denoised together; answers do not depend on it
     #[arg(long, env = "FOVEATE_BATCH", value_name = "N", default_value = "8")]
     pub(crate) batch: NonZeroUsize,
     /// Leave the pixels as stored even if the camera was turned

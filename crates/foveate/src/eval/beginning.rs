@@ -103,14 +103,14 @@ pub(super) struct Started {
 }
 
 impl Started {
-    /// Starts questions `batch` about `images` together.
+    /// Starts questions `batch` together, each about its `images`.
     pub(super) fn new(
         job: &Job<'_>,
         beginning: &Beginning,
         batch: &[usize],
-        images: &[Arc<VisualTokens>],
+        images: &[Vec<Arc<VisualTokens>>],
     ) -> Result<Self> {
-        let start = |index: &usize| {
+        let start = |(index, images): (&usize, &Vec<Arc<VisualTokens>>)| {
             let message = Message::user(&job.questions.list[*index].text, images.len());
             let prompt = job.engine.prompt(&[message], beginning.think)?;
             let options = Options {
@@ -120,7 +120,8 @@ impl Started {
             };
             job.engine.start_from(&prompt, images, &options)
         };
-        let denoisers: foveate_core::Result<Vec<Denoiser>> = batch.iter().map(start).collect();
+        let denoisers: foveate_core::Result<Vec<Denoiser>> =
+            batch.iter().zip(images).map(start).collect();
         let mut started = Self {
             denoisers: denoisers?,
             reported: vec![Vec::new(); batch.len()],

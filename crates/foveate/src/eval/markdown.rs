@@ -38,8 +38,8 @@ pub(super) fn report(page: &Page<'_>, command: &str, chart: Option<&Path>) -> St
          ```console\n$ {command}\n```\n\n\
          Model {} (fingerprint `{}`), questions {}: {} of them about {} pictures. Scores go from 0 to 1. Intervals \
          in brackets are 95 % bootstrap intervals (2,000 draws of the pictures, each with all its questions). \
-         Differences compare the same questions. Times are per question, denoising alone, questions about one \
-         picture together{}.\n\n",
+         Differences compare the same questions. Times are per question, denoising alone, a share of the \
+         questions that are denoised together{}.\n\n",
         page.model,
         page.model_fingerprint,
         page.questions.name,

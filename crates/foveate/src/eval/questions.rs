@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use foveate_core::Orientation;
-use foveate_core::image::{DecodeLimits, Picture, decode_file};
+use foveate_core::image::{DecodeLimits, Picture, check_file, decode_file};
+use foveate_core::{Engine, Orientation, VisualTokens};
 
 use super::fingerprint::Fingerprint;
 use super::metric::Metric;
@@ -33,21 +34,35 @@ pub(crate) struct Question {
 
 /// Where a picture comes from.
 pub(crate) enum Source {
-    File(PathBuf),
+    File {
+        path: PathBuf,
+        /// The line that names it first.
+        place: String,
+    },
     Decoded(Picture),
 }
 
 impl Source {
-    pub(crate) fn open(&self, orientation: Orientation) -> Result<Picture> {
+    /// Reads it and encodes it; errors say which line asks about it.
+    pub(crate) fn encode(
+        &self,
+        engine: &Engine,
+        orientation: Orientation,
+    ) -> Result<Arc<VisualTokens>> {
         match self {
-            Self::File(path) => Ok(decode_file(path, orientation, &DecodeLimits::default())?),
-            Self::Decoded(picture) => Ok(picture.clone()),
+            Self::File { path, place } => {
+                let picture = decode_file(path, orientation, &DecodeLimits::default());
+                let picture = picture.with_context(|| place.clone())?;
+                let encoding = || format!("{place}: encoding {}", path.display());
+                engine.encode(&picture).with_context(encoding)
+            }
+            Self::Decoded(picture) => Ok(engine.encode(picture)?),
         }
     }
 
     fn add_to(&self, fingerprint: &mut Fingerprint) -> Result<()> {
         match self {
-            Self::File(path) => {
+            Self::File { path, .. } => {
                 let bytes =
                     fs::read(path).with_context(|| format!("reading {}", path.display()))?;
                 fingerprint.add(&bytes);
@@ -100,15 +115,21 @@ impl Questions {
             };
             let mut indices = Vec::new();
             for file in line.image.into_vec() {
-                let file = folder.join(file);
-                if !file.is_file() {
-                    bail!("{}: there is no image {}", place(), file.display());
+                let path = folder.join(file);
+                if let Some(index) = known.get(&path) {
+                    indices.push(*index);
+                    continue;
                 }
-                let index = *known.entry(file.clone()).or_insert_with(|| {
-                    pictures.push(Source::File(file));
-                    pictures.len() - 1
+                if !path.is_file() {
+                    bail!("{}: there is no image {}", place(), path.display());
+                }
+                check_file(&path, &DecodeLimits::default()).with_context(place)?;
+                known.insert(path.clone(), pictures.len());
+                indices.push(pictures.len());
+                pictures.push(Source::File {
+                    path,
+                    place: place(),
                 });
-                indices.push(index);
             }
             questions.push(Question {
                 family,

@@ -69,7 +69,7 @@ mod tests {
         assert_eq!((suite.list.len(), suite.pictures.len()), (2560, 582));
         let corner = |index: usize| match &suite.pictures[index] {
             Source::Decoded(picture) => picture.rgb().to_vec(),
-            Source::File(path) => panic!("{} is no part of the sheet", path.display()),
+            Source::File { path, .. } => panic!("{} is no part of the sheet", path.display()),
         };
         assert!(corner(0) != corner(1) && corner(19) != corner(20));
         assert_eq!(corner(21).len(), 3 * SIDE * SIDE);

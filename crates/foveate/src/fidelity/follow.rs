@@ -73,10 +73,8 @@ pub(super) fn follow(job: &Job<'_>) -> Result<Followed> {
     for group in job.questions.by_pictures() {
         let pictures = &job.questions.list[group[0]].pictures;
         let encode = |engine: &Engine| -> Result<Vec<Arc<VisualTokens>>> {
-            let encode = |index: &usize| {
-                let picture = job.questions.pictures[*index].open(job.orientation)?;
-                Ok(engine.encode(&picture)?)
-            };
+            let encode =
+                |index: &usize| job.questions.pictures[*index].encode(engine, job.orientation);
             pictures.iter().map(encode).collect()
         };
         let (taught, seen) = (encode(job.teacher)?, encode(job.student)?);
