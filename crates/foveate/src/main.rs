@@ -21,6 +21,7 @@ mod pictures;
 mod preset;
 mod progress;
 mod quantize;
+mod repeat;
 mod report;
 mod run;
 mod sweep;
@@ -71,8 +72,8 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::main(&args),
         Command::Bench(args) => bench::main(&args, &arguments, &origins),
         Command::Eval(args) => eval::main(&args, &arguments, &origins),
-        Command::Attention(args) => attention::main(&args, &arguments),
-        Command::Fidelity(args) => fidelity::main(&args, &arguments),
+        Command::Attention(args) => attention::main(&args, &arguments, &origins),
+        Command::Fidelity(args) => fidelity::main(&args, &arguments, &origins),
         Command::Verify(args) => verify::main(&args),
         Command::Quantize(args) => quantize::main(&args),
         Command::Completions(args) => completions::main(&args),

@@ -94,7 +94,7 @@ fn the_report_shows_its_pictures() {
     let (layers, steps, report) = (path("layers.svg"), path("steps.png"), path("report.md"));
     let output = run(
         attention(&["--layer-chart", &layers, "--step-chart", &steps])
-            .args(["--markdown", &report]),
+            .env("FOVEATE_MARKDOWN", &report),
     );
     assert!(output.status.success(), "{}", stderr(&output));
     let report = std::fs::read_to_string(report).expect("a report");
@@ -115,4 +115,12 @@ fn what_cannot_be_measured_is_refused() {
     assert_refused(foveate().arg("attention"), 2, "nothing to ask");
     assert_refused(&mut attention(&["--keeps", "0"]), 2, "--keeps");
     assert_refused(&mut attention(&["--step-chart", "a.gif"]), 2, "SVG or PNG");
+    for (flag, file) in [
+        ("--layer-chart", "/no/where.svg"),
+        ("--step-chart", "/no/where.png"),
+        ("--markdown", "/no/where.md"),
+    ] {
+        let reason = format!("{flag}: there is no folder /no");
+        assert_refused(&mut attention(&[flag, file]), 2, &reason);
+    }
 }

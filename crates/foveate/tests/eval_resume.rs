@@ -84,14 +84,12 @@ fn a_file_cut_inside_a_character_is_no_obstacle() {
     let results = folder.path().join("results.jsonl");
     rows(&mut resume(&file, &results, &["--json"]));
     let whole = fs::read(&results).expect("results");
-    let lines = whole.iter().filter(|byte| **byte == b'\n').count();
     let mut cut = whole.clone();
     cut.extend("{\"settings\":\"ß".as_bytes());
     cut.pop();
     fs::write(&results, cut).expect("cut");
     rows(&mut resume(&file, &results, &["--json"]));
     assert_eq!(fs::read(&results).expect("results"), whole);
-    assert_eq!(lines, 1 + 3);
 }
 
 #[test]

@@ -67,7 +67,8 @@ fn the_report_names_its_command_and_judges_its_goals() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("fidelity.md");
     let path = path.to_str().expect("a name");
-    let output = run(&mut fidelity(&["--dtypes", "q8", "--markdown", path]));
+    let mut command = fidelity(&["--markdown", path]);
+    let output = run(command.env("FOVEATE_DTYPES", "q8"));
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(
         stdout(&output).contains("same token"),
@@ -76,7 +77,7 @@ fn the_report_names_its_command_and_judges_its_goals() {
     );
     let report = std::fs::read_to_string(path).expect("a report");
     assert!(
-        report.contains("$ foveate fidelity --suite nano-test"),
+        report.contains("$ FOVEATE_DTYPES=q8 foveate fidelity --suite nano-test"),
         "{report}"
     );
     assert!(report.contains("q8, same token ≥ 99.5 %"), "{report}");
@@ -88,4 +89,6 @@ fn what_cannot_be_compared_is_refused() {
     assert_refused(nothing.arg("fidelity"), 2, "nothing to ask");
     assert_refused(&mut fidelity(&["--keeps", "0.5,0"]), 2, "--keeps");
     assert_refused(&mut fidelity(&["--keeps", "NaN"]), 2, "--keeps");
+    let nowhere = &mut fidelity(&["--markdown", "/no/where.md"]);
+    assert_refused(nowhere, 2, "--markdown: there is no folder /no");
 }

@@ -74,6 +74,14 @@ pub(crate) enum Storage {
     Q4,
 }
 
+impl Storage {
+    /// As `--dtype` spells it.
+    pub(crate) fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
 impl From<Storage> for Format {
     fn from(storage: Storage) -> Self {
         match storage {

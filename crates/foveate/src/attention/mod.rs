@@ -13,8 +13,10 @@ use anyhow::{Context, Result};
 use clap::builder::FalseyValueParser;
 
 use crate::args::ModelArgs;
-use crate::eval::{AskedArgs, command_line, fingerprint_of};
+use crate::eval::{AskedArgs, fingerprint_of};
 use crate::exit::{self, note, usage};
+use crate::preset::Origins;
+use crate::repeat::command_line;
 use crate::{load, progress};
 use page::Page;
 
@@ -61,7 +63,11 @@ struct WhatArgs {
 }
 
 /// Measures and prints.
-pub(crate) fn main(args: &AttentionArgs, arguments: &[OsString]) -> Result<ExitCode> {
+pub(crate) fn main(
+    args: &AttentionArgs,
+    arguments: &[OsString],
+    origins: &Origins,
+) -> Result<ExitCode> {
     let what = &args.what;
     let possible = |keep: &f64| *keep > 0.0 && *keep <= 1.0;
     if let Some(keep) = what.keeps.iter().find(|keep| !possible(keep)) {
@@ -69,8 +75,17 @@ pub(crate) fn main(args: &AttentionArgs, arguments: &[OsString]) -> Result<ExitC
             "--keeps: expected shares above 0 and at most 1, got {keep}"
         )));
     }
-    for chart in [&what.layer_chart, &what.step_chart].into_iter().flatten() {
-        crate::chart::check(chart)?;
+    let charts = [
+        ("--layer-chart", &what.layer_chart),
+        ("--step-chart", &what.step_chart),
+    ];
+    for (flag, chart) in charts {
+        if let Some(chart) = chart {
+            crate::chart::check(flag, chart)?;
+        }
+    }
+    if let Some(page) = &what.markdown {
+        crate::chart::check_folder("--markdown", page)?;
     }
     let questions = args.asked.questions()?;
     let model = load::open(&args.model.source)?;
@@ -111,7 +126,7 @@ pub(crate) fn main(args: &AttentionArgs, arguments: &[OsString]) -> Result<ExitC
     }
     if let Some(path) = &what.markdown {
         let charts = [what.layer_chart.as_deref(), what.step_chart.as_deref()];
-        let report = page.markdown(&command_line(arguments), charts);
+        let report = page.markdown(&command_line(arguments, origins), charts);
         std::fs::write(path, report).with_context(|| format!("writing {}", path.display()))?;
         note(&format!("wrote {}", path.display()));
     }

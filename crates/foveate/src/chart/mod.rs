@@ -119,14 +119,20 @@ const TEXT: f64 = 12.0;
 /// Width of a character at `TEXT`: 6 in the PNG, a little more on average in the SVG.
 const CHARACTER: f64 = 7.0;
 
-/// Refuses a file that could only fail after the measurement.
-pub(crate) fn check(path: &Path) -> Result<()> {
-    format(path)?;
-    check_folder("--chart", path)
+/// Refuses a chart that `flag` names and that could only fail after the measurement.
+pub(crate) fn check(flag: &str, path: &Path) -> Result<()> {
+    format(path).with_context(|| flag.to_owned())?;
+    check_folder(flag, path)
 }
 
-/// The same for any file that `flag` names.
+/// The same for any file.
 pub(crate) fn check_folder(flag: &str, path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Err(usage(format!(
+            "{flag}: expected a file, {} is a folder; name a file in it",
+            path.display()
+        )));
+    }
     match path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -150,7 +156,7 @@ fn format(path: &Path) -> Result<Format> {
         Some("svg") => Ok(Format::Svg),
         Some("png") => Ok(Format::Png),
         _ => Err(usage(format!(
-            "--chart writes SVG or PNG; name the file {0}.svg or {0}.png",
+            "a chart is written as SVG or PNG; name the file {0}.svg or {0}.png",
             path.display()
         ))),
     }
@@ -381,9 +387,16 @@ mod tests {
 
     #[test]
     fn only_svg_and_png_are_written() {
-        assert!(check(Path::new("a.svg")).is_ok() && check(Path::new("b.PNG")).is_ok());
+        assert!(
+            check("--chart", Path::new("a.svg")).is_ok()
+                && check("--chart", Path::new("b.PNG")).is_ok()
+        );
         for name in ["a", "a.jpg", "/nowhere/a.svg"] {
-            assert!(check(Path::new(name)).is_err(), "{name}");
+            let refused = check("--step-chart", Path::new(name)).expect_err(name);
+            assert!(
+                format!("{refused:#}").starts_with("--step-chart: "),
+                "{name}"
+            );
         }
     }
 }

@@ -1,7 +1,5 @@
 //! A report of an evaluation in Markdown: the tables, how sure they are, and what they show.
 
-use std::borrow::Cow;
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -11,37 +9,20 @@ use super::page::{BY_MASKS, Page, Row, costs, range, share, signed};
 use super::summary::Estimate;
 use crate::sweep::{UNSAID, cells};
 
-/// The command as it would be typed again.
-pub(crate) fn command_line(arguments: &[OsString]) -> String {
-    let words = arguments.iter().skip(1).map(|word| word.to_string_lossy());
-    let words: Vec<String> = words.map(Cow::into_owned).collect();
-    let mut line = String::from("foveate");
-    let mut skip = false;
-    for word in words {
-        // Where results are kept meanwhile is nobody else's.
-        if std::mem::take(&mut skip) || word.starts_with("--resume=") {
-            continue;
-        }
-        if word == "--resume" {
-            skip = true;
-            continue;
-        }
-        let _ = write!(line, " {word}");
-    }
-    line
-}
-
 /// The whole page; `chart` is a picture of it that lies beside it.
 pub(super) fn report(page: &Page<'_>, command: &str, chart: Option<&Path>) -> String {
     let mut text = format!(
         "# Accuracy under pruning\n\nWritten by `foveate eval`; repeat it instead of editing it:\n\n\
          ```console\n$ {command}\n```\n\n\
-         Model {} (fingerprint `{}`), questions {}: {} of them about {} pictures. Scores go from 0 to 1. Intervals \
+         Model {} (fingerprint `{}`) with --dtype {} on --backend {}, questions {}: {} of them about {} pictures. \
+         Scores go from 0 to 1. Intervals \
          in brackets are 95 % bootstrap intervals (2,000 draws of the pictures, each with all its questions). \
          Differences compare the same questions. Times are per question, denoising alone, a share of the \
          questions that are denoised together{}.\n\n",
         page.model,
         page.model_fingerprint,
+        page.machine.dtype.name(),
+        page.machine.backend.name(),
         page.questions.name,
         page.questions.list.len(),
         page.questions.by_pictures().len(),
@@ -342,12 +323,22 @@ fn findings(page: &Page<'_>) -> String {
 pub(crate) fn table(titles: &[String], names: usize, lines: &[Vec<String>]) -> String {
     let rule = |index: usize| if index < names { "---" } else { "--:" };
     let rules: Vec<&str> = (0..titles.len()).map(rule).collect();
-    let mut text = format!("| {} |\n|{}|\n", titles.join(" | "), rules.join("|"));
+    let joined = |line: &[String]| {
+        let cells: Vec<String> = line.iter().map(|text| cell(text)).collect();
+        cells.join(" | ")
+    };
+    let mut text = format!("| {} |\n|{}|\n", joined(titles), rules.join("|"));
     for line in lines {
-        let _ = writeln!(text, "| {} |", line.join(" | "));
+        let _ = writeln!(text, "| {} |", joined(line));
     }
     text.push('\n');
     text
+}
+
+/// A text that stays in its cell: bars are escaped, and line breaks and other blanks are spaces.
+fn cell(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").replace('\\', "\\\\").replace('|', "\\|")
 }
 
 #[cfg(test)]
@@ -355,19 +346,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_is_repeated_without_the_file_of_results() {
-        let line = "./target/foveate eval --resume old.jsonl --suite nano-test --resume=new.jsonl --markdown a.md";
-        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        assert_eq!(
-            command_line(&words),
-            "foveate eval --suite nano-test --markdown a.md"
-        );
-    }
-
-    #[test]
     fn tables_align_numbers_to_the_right() {
         let titles = ["a".to_owned(), "b".to_owned()];
         let text = table(&titles, 1, &[vec!["x".into(), "1".into()]]);
         assert_eq!(text, "| a | b |\n|---|--:|\n| x | 1 |\n\n");
+    }
+
+    #[test]
+    fn names_stay_in_their_cells() {
+        let titles = ["a|b".to_owned(), "c\r\nd".to_owned()];
+        let text = table(&titles, 1, &[vec!["x\\|\ny".into(), "  1 ".into()]]);
+        let expected = "| a\\|b | c d |\n|---|--:|\n| x\\\\\\| y | 1 |\n\n";
+        assert_eq!(text, expected);
     }
 }

@@ -26,13 +26,14 @@ use foveate_core::{ModelCard, Options, ThinkMode};
 use crate::args::{DEFAULT_KEEP, GenerationArgs, ModelArgs, PruneArgs};
 use crate::exit::{self, note, usage};
 use crate::preset::Origins;
+use crate::repeat::command_line;
 use crate::sweep::{self, Setup, Sweep, Swept, setups};
 use crate::{Command, load, progress};
 use answering::{Run, answer_all};
 pub(crate) use asked::AskedArgs;
 pub(crate) use fingerprint::of_model as fingerprint_of;
 use journal::{Header, Journal};
-pub(crate) use markdown::{command_line, table as markdown_table};
+pub(crate) use markdown::table as markdown_table;
 use page::Page;
 pub(crate) use questions::Questions;
 
@@ -150,6 +151,7 @@ pub(crate) fn main(args: &EvalArgs, arguments: &[OsString], origins: &Origins) -
     let page = Page::new(
         &model,
         &model_fingerprint,
+        machine,
         &questions,
         &what.sweep,
         rows,
@@ -166,11 +168,15 @@ pub(crate) fn main(args: &EvalArgs, arguments: &[OsString], origins: &Origins) -
     }
     if let Some(path) = &what.markdown {
         let chart = what.chart.as_deref();
-        let report = markdown::report(&page, &command_line(arguments), chart);
+        let report = markdown::report(&page, &command_line(arguments, origins), chart);
         std::fs::write(path, report).with_context(|| format!("writing {}", path.display()))?;
         note(&format!("wrote {}", path.display()));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if page.all_refused() {
+        ExitCode::from(3)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// Refuses flags that could only fail later.
@@ -185,7 +191,7 @@ fn check(args: &EvalArgs, origins: &Origins) -> Result<()> {
         )));
     }
     if let Some(chart) = &args.what.chart {
-        crate::chart::check(chart)?;
+        crate::chart::check("--chart", chart)?;
     }
     if let Some(page) = &args.what.markdown {
         crate::chart::check_folder("--markdown", page)?;

@@ -8,6 +8,7 @@ use super::answering::{Planned, Run};
 use super::beginning::shared_steps;
 use super::questions::Questions;
 use super::summary::{Estimate, Part, Scored, Summary};
+use crate::args::MachineArgs;
 use crate::load::Model;
 use crate::report;
 use crate::sweep::{Setup, Sweep, cells, label};
@@ -17,6 +18,7 @@ use crate::table::{grouped, listing};
 pub(super) struct Page<'a> {
     pub(super) model: &'a str,
     pub(super) model_fingerprint: &'a str,
+    pub(super) machine: MachineArgs,
     layers: usize,
     pub(super) questions: &'a Questions,
     pub(super) sweeps: &'a [Sweep],
@@ -47,6 +49,7 @@ impl<'a> Page<'a> {
     pub(super) fn new(
         model: &'a Model,
         model_fingerprint: &'a str,
+        machine: MachineArgs,
         questions: &'a Questions,
         sweeps: &'a [Sweep],
         setups: Vec<Planned>,
@@ -103,6 +106,7 @@ impl<'a> Page<'a> {
         Ok(Self {
             model: &model.name,
             model_fingerprint,
+            machine,
             layers,
             questions,
             sweeps,
@@ -115,6 +119,12 @@ impl<'a> Page<'a> {
     pub(super) fn measured(&self) -> impl Iterator<Item = (&Row<'a>, &Summary)> {
         let rows = self.rows.iter();
         rows.filter_map(|row| Some((row, row.summaries.first()?)))
+    }
+
+    /// Whether a sweep has nothing to show but the baseline.
+    pub(super) fn all_refused(&self) -> bool {
+        let swept = self.rows.get(1..).unwrap_or_default();
+        !swept.is_empty() && swept.iter().all(|row| row.refused.is_some())
     }
 
     pub(super) fn text(&self) -> String {
@@ -285,6 +295,8 @@ impl<'a> Page<'a> {
         let mut object = json!({
             "model": self.model,
             "model_fingerprint": self.model_fingerprint,
+            "dtype": self.machine.dtype,
+            "backend": self.machine.backend.name(),
             "questions": self.questions.name,
             "sweep": sweep,
             "status": if !self.sweeps.is_empty() && sweep.is_empty() { "baseline" } else { "measured" },

@@ -12,8 +12,10 @@ use anyhow::{Context, Result};
 use clap::builder::FalseyValueParser;
 
 use crate::args::{MachineArgs, ModelArgs, Storage};
-use crate::eval::{AskedArgs, command_line, fingerprint_of};
+use crate::eval::{AskedArgs, fingerprint_of};
 use crate::exit::{self, note, usage};
+use crate::preset::Origins;
+use crate::repeat::command_line;
 use crate::{load, progress};
 use page::{Page, Row};
 
@@ -63,7 +65,11 @@ struct WhatArgs {
 }
 
 /// Compares and prints.
-pub(crate) fn main(args: &FidelityArgs, arguments: &[OsString]) -> Result<ExitCode> {
+pub(crate) fn main(
+    args: &FidelityArgs,
+    arguments: &[OsString],
+    origins: &Origins,
+) -> Result<ExitCode> {
     let what = &args.what;
     if let Some(keep) = what
         .keeps
@@ -73,6 +79,9 @@ pub(crate) fn main(args: &FidelityArgs, arguments: &[OsString]) -> Result<ExitCo
         return Err(usage(format!(
             "--keeps: expected shares above 0 and at most 1, got {keep}"
         )));
+    }
+    if let Some(page) = &what.markdown {
+        crate::chart::check_folder("--markdown", page)?;
     }
     let questions = args.asked.questions()?;
     let model = load::open(&args.model.source)?;
@@ -128,7 +137,7 @@ pub(crate) fn main(args: &FidelityArgs, arguments: &[OsString]) -> Result<ExitCo
         page.text()
     })?;
     if let Some(path) = &what.markdown {
-        let report = page.markdown(&command_line(arguments));
+        let report = page.markdown(&command_line(arguments, origins));
         std::fs::write(path, report).with_context(|| format!("writing {}", path.display()))?;
         note(&format!("wrote {}", path.display()));
     }

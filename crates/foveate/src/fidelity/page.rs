@@ -47,7 +47,7 @@ impl Page<'_> {
             self.questions.name,
             self.questions.list.len(),
             self.pictures(),
-            name(self.exact),
+            self.exact.name(),
         );
         for (titles, lines) in [self.followed(), self.lost()] {
             let mut table = listing();
@@ -84,7 +84,7 @@ impl Page<'_> {
         });
         let linears = self.linears.iter().map(|linear| {
             let errors = self.rows.iter().zip(&linear.errors);
-            let errors = errors.map(|(row, error)| (name(row.dtype), json!(error)));
+            let errors = errors.map(|(row, error)| (row.dtype.name(), json!(error)));
             json!({
                 "linear": linear.name,
                 "inputs": linear.inputs,
@@ -136,7 +136,7 @@ impl Page<'_> {
             self.pictures(),
             super::linears::ROWS,
             self.goals(),
-            exact = name(self.exact),
+            exact = self.exact.name(),
         )
     }
 
@@ -156,7 +156,7 @@ impl Page<'_> {
         let mut titles: Vec<String> = titles.map(str::to_owned).to_vec();
         titles.extend(self.keeps.iter().map(|keep| format!("kept at {keep}")));
         let mut lines = Vec::new();
-        let mut first = vec![name(self.exact), bytes(self.exact_weights as u64)];
+        let mut first = vec![self.exact.name(), bytes(self.exact_weights as u64)];
         first.resize(titles.len(), String::new());
         lines.push(first);
         for Row {
@@ -166,7 +166,7 @@ impl Page<'_> {
         } in self.rows
         {
             let count = |agreement: Agreement| grouped(agreement.of as u64);
-            let mut line = vec![name(*dtype), bytes(*weights as u64)];
+            let mut line = vec![dtype.name(), bytes(*weights as u64)];
             for agreement in [followed.tokens, followed.answer] {
                 line.extend([count(agreement), percent(agreement)]);
             }
@@ -182,7 +182,7 @@ impl Page<'_> {
             "inputs".to_owned(),
             "outputs".to_owned(),
         ];
-        titles.extend(self.rows.iter().map(|row| name(row.dtype)));
+        titles.extend(self.rows.iter().map(|row| row.dtype.name()));
         let line = |linear: &Linear| {
             let mut line = vec![linear.name.to_owned()];
             line.extend([linear.inputs, linear.outputs].map(|size| size.to_string()));
@@ -204,7 +204,7 @@ impl Page<'_> {
             let worst = self.linears.iter().map(|linear| linear.errors[column]);
             let worst = worst.fold(0.0, f64::max);
             let met = |met: bool| if met { "met" } else { "not met" };
-            let dtype = name(*dtype);
+            let dtype = dtype.name();
             let _ = writeln!(
                 text,
                 "- {dtype}, same token ≥ {:.1} %: {} ({}).",
@@ -237,10 +237,4 @@ impl Page<'_> {
 /// `99.74 %`.
 fn percent(agreement: Agreement) -> String {
     format!("{:.2} %", 100.0 * agreement.share())
-}
-
-/// As `--dtype` spells it.
-fn name(dtype: Storage) -> String {
-    let value = clap::ValueEnum::to_possible_value(&dtype);
-    value.map_or_else(String::new, |value| value.get_name().to_owned())
 }

@@ -62,7 +62,7 @@ pub(crate) fn main(
     refuse(args)?;
     let sweeps = sweeps(args, origins)?;
     if let Some(chart) = &args.matrix.chart {
-        crate::chart::check(chart)?;
+        crate::chart::check("--chart", chart)?;
     }
     let (model, engine, questions) = ask(args)?;
     let (card, engine) = (engine.card().clone(), &engine);
