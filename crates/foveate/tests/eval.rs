@@ -194,6 +194,27 @@ fn settings_that_cannot_be_are_rows_with_the_reason() {
 }
 
 #[test]
+fn a_sweep_of_which_nothing_is_left_says_so_at_its_end() {
+    let (_folder, file) = questions();
+    let sweep = ["--json", "--sweep", "prune=redvtp,random"];
+    for (keeps, status) in [("keep=0", 3), ("keep=0,0.5", 0)] {
+        let output = run(ask(&file, &sweep).arg(keeps));
+        assert_eq!(output.status.code(), Some(status), "{}", stderr(&output));
+        let text = stdout(&output);
+        assert_eq!(text.matches("\"refused\"").count(), 2, "{text}");
+        assert_eq!(text.matches("\"baseline\"").count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn a_mark_of_the_byte_order_is_no_part_of_the_first_question() {
+    let line = json!({"image": "two-squares.png", "question": "?", "answer": "x"});
+    let (_folder, file) = written(&format!("\u{feff}{line}\n"));
+    let rows = rows(&mut ask(&file, &["--json"]));
+    assert_eq!(rows[0]["overall"]["questions"], 1);
+}
+
+#[test]
 fn the_built_in_suite_is_the_frozen_test_set() {
     let rows = rows(&mut eval(&[
         "--suite",
@@ -215,36 +236,6 @@ fn the_built_in_suite_is_the_frozen_test_set() {
         mean(&rows[0], "/overall") > 0.5,
         "the built-in model is trained on such questions"
     );
-}
-
-#[test]
-fn charts_and_reports_are_written() {
-    let (folder, file) = questions();
-    let (chart, report) = (folder.path().join("a.svg"), folder.path().join("a.md"));
-    let sweep = ["--sweep", "prune=redvtp,random", "keep=0.5", "--chart"];
-    let output = run(ask(&file, &sweep)
-        .arg(&chart)
-        .arg("--markdown")
-        .arg(&report));
-    assert!(output.status.success(), "{}", stderr(&output));
-    let text = stdout(&output);
-    assert!(
-        text.contains("to the baseline") && text.contains("times faster"),
-        "{text}"
-    );
-    let chart = fs::read_to_string(chart).expect("written");
-    assert!(chart.starts_with("<svg") && chart.contains("prune random"));
-    let report = fs::read_to_string(report).expect("written");
-    for part in [
-        "# Accuracy under pruning",
-        "| read | anls | 1 |",
-        "| redvtp | step=1 | masked | compact |",
-        "| random | decoder | – | original |",
-        "## Against random",
-        "## What it shows",
-    ] {
-        assert!(report.contains(part), "{part}: {report}");
-    }
 }
 
 #[test]
@@ -276,6 +267,16 @@ fn bad_files_of_questions_are_refused_with_the_line() {
             r#"{"image": "two-squares.png", "question": "?", "answer": []}"#,
             2,
             "line 3: answer: expected at least one",
+        ),
+        (
+            r#"{"image": "two-squares.png", "question": "?", "answer": 17}"#,
+            2,
+            "line 3: invalid type: integer `17`, expected a string or a list of strings at column",
+        ),
+        (
+            r#"{"image": "two-squares.png", "question": "?", "answer": ["x", 17]}"#,
+            2,
+            "line 3: invalid type: integer `17`, expected a string at column",
         ),
         (
             r#"{"image": "two-squares.png", "question": "?", "answer": "x", "metric": "bleu"}"#,
@@ -337,6 +338,10 @@ fn flags_that_mean_nothing_are_usage_errors() {
         (&["--prune", "uniform", "--keep", "0"], "keep"),
         (&["--sweep", "keep=0.5"], "sweep prune too"),
         (&["--sweep", "limit=1,2"], "expected one of"),
+        (
+            &["--sweep", "stop-at-end=true"],
+            "--sweep stop-at-end: the flag takes no value",
+        ),
         (&["--sweep", "prune=magic"], "possible values"),
         (
             &["--sweep", "steps=4,8", "--steps", "4"],
@@ -348,6 +353,18 @@ fn flags_that_mean_nothing_are_usage_errors() {
     ] {
         assert_refused(&mut ask(&file, flags), 2, reason);
     }
+    let rooted = &mut eval(&["--suite", "nano-test", "--image-root", "demo"]);
+    assert_refused(
+        rooted,
+        2,
+        "--image-root says where the images of --jsonl lie",
+    );
+    let list = &mut ask(&file, &["--sweep", "limit=1,2"]);
+    let offered = stderr(&run(list));
+    assert!(
+        offered.contains("steps") && !offered.contains("stop-at-end"),
+        "{offered}"
+    );
     assert_refused(&mut eval(&[]), 2, "give --jsonl FILE or --suite nano-test");
     assert_refused(&mut eval(&["--suite", "tiny-test"]), 2, "possible values");
 }

@@ -46,7 +46,15 @@ impl AskedArgs {
     pub(crate) fn questions(&self) -> Result<Questions> {
         let mut questions = match (&self.jsonl, &self.suite) {
             (Some(path), _) => Questions::read(path, self.image_root.as_deref())?,
-            (None, Some(_)) => suite::nano_test()?,
+            (None, Some(suite)) => {
+                if self.image_root.is_some() {
+                    return Err(usage(format!(
+                        "--image-root says where the images of --jsonl lie, and {suite} has its own; \
+                         leave one of --image-root and --suite out"
+                    )));
+                }
+                suite::nano_test()?
+            }
             (None, None) => {
                 return Err(usage(format!(
                     "nothing to ask: give --jsonl FILE or --suite {}",

@@ -119,17 +119,30 @@ pub(crate) fn cells(combination: &Combination, sweeps: &[Sweep]) -> Vec<String> 
 pub(crate) const UNSAID: &str = "–";
 
 /// Refuses flags that do not say how to answer, and flags that are swept twice.
-fn check(sweeps: &[Sweep], command: &Command) -> Result<(), String> {
-    let sweepable = |argument: &&clap::Arg| {
+fn check<'a>(sweeps: &[Sweep], command: &'a Command) -> Result<(), String> {
+    let sweepable = |argument: &&'a clap::Arg| {
         let heading = argument.get_help_heading();
         heading.is_some_and(|heading| !FIXED_HEADINGS.contains(&heading))
     };
-    let names: Vec<&str> = command
+    let (lists, switches): (Vec<_>, Vec<_>) = command
         .get_arguments()
         .filter(sweepable)
-        .filter_map(clap::Arg::get_long)
-        .collect();
+        .partition(|argument| argument.get_action().takes_values());
+    let long = |arguments: Vec<&'a clap::Arg>| -> Vec<&'a str> {
+        arguments
+            .into_iter()
+            .filter_map(clap::Arg::get_long)
+            .collect()
+    };
+    let (names, switches) = (long(lists), long(switches));
     for (index, sweep) in sweeps.iter().enumerate() {
+        if switches.contains(&sweep.flag.as_str()) {
+            let flag = &sweep.flag;
+            return Err(format!(
+                "--sweep {flag}: the flag takes no value, so there is no list of them; \
+                 give --{flag} beside --sweep, or leave it out"
+            ));
+        }
         if !names.contains(&sweep.flag.as_str()) {
             let (flag, names) = (&sweep.flag, names.join(", "));
             return Err(format!("--sweep {flag}: expected one of {names}"));
