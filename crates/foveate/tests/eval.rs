@@ -119,6 +119,14 @@ fn what_a_cache_keeps_is_not_shared() {
 }
 
 #[test]
+fn how_the_prompt_asks_for_reasoning_can_be_swept() {
+    let (_folder, file) = questions();
+    let rows = rows(&mut ask(&file, &["--json", "--sweep", "think=none,think"]));
+    let swept: Vec<String> = rows.iter().map(|row| row["sweep"].to_string()).collect();
+    assert_eq!(swept, ["{}", r#"{"think":"think"}"#]);
+}
+
+#[test]
 fn every_layer_can_be_swept_and_questions_are_split_by_what_is_masked() {
     let (_folder, file) = questions();
     let sweep = [

@@ -55,7 +55,7 @@ pub(crate) fn setups<A: Swept>(
 ) -> Result<Vec<Setup>> {
     let layers = card.decoder.layers;
     let plain = baseline(args.options(card)?);
-    let mut seen = vec![report::options(&plain, layers)?];
+    let mut seen = vec![(report::options(&plain, layers)?, args.think())];
     let mut rows = vec![Setup {
         combination: Vec::new(),
         options: plain.clone(),
@@ -77,7 +77,7 @@ pub(crate) fn setups<A: Swept>(
             }
         };
         let checked = row_args.options(card).and_then(|options| {
-            let resolved = report::options(&options, layers)?;
+            let resolved = (report::options(&options, layers)?, row_args.think());
             options.check(card)?;
             Ok((options, resolved))
         });
