@@ -315,6 +315,21 @@ fn bad_files_of_questions_are_refused_with_the_line() {
 }
 
 #[test]
+fn tiny_test_asks_about_every_family_by_its_own_metric() {
+    let rows = rows(&mut eval(&["--suite", "tiny-test", "--limit", "1", "--json"]));
+    let families = rows[0]["families"].as_object().expect("families");
+    assert_eq!(families.len(), 20);
+    for (family, metric) in [
+        ("words", "anls"),
+        ("charts", "relaxed"),
+        ("caption", "set-f1"),
+        ("naming-unseen", "exact"),
+    ] {
+        assert_eq!(families[family]["metric"], metric, "{family}");
+    }
+}
+
+#[test]
 fn pictures_that_cannot_be_read_are_named_with_their_line() {
     let good = json!({"image": "two-squares.png", "question": "?", "answer": "x"}).to_string();
     let bad = json!({"image": "bad.png", "question": "?", "answer": "x"}).to_string();
@@ -374,5 +389,5 @@ fn flags_that_mean_nothing_are_usage_errors() {
         "{offered}"
     );
     assert_refused(&mut eval(&[]), 2, "give --jsonl FILE or --suite nano-test");
-    assert_refused(&mut eval(&["--suite", "tiny-test"]), 2, "possible values");
+    assert_refused(&mut eval(&["--suite", "huge-test"]), 2, "possible values");
 }

@@ -12,6 +12,7 @@ mod markdown;
 mod metric;
 mod page;
 mod questions;
+mod sheets;
 mod suite;
 mod summary;
 

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use foveate_core::image::{DecodeLimits, Picture, check_file, decode_file};
+use foveate_core::image::{DecodeLimits, check_file, decode_file};
 use foveate_core::{Engine, Orientation, VisualTokens};
 
 use super::fingerprint::Fingerprint;
 use super::metric::Metric;
+use super::sheets::Sheets;
 use crate::exit::usage;
 use crate::jsonl::{self, OneOrMore};
 
@@ -39,7 +40,8 @@ pub(crate) enum Source {
         /// The line that names it first.
         place: String,
     },
-    Decoded(Picture),
+    /// On the sheets of a suite, by its number.
+    OnSheet(Arc<Sheets>, usize),
 }
 
 impl Source {
@@ -56,7 +58,7 @@ impl Source {
                 let encoding = || format!("{place}: encoding {}", path.display());
                 engine.encode(&picture).with_context(encoding)
             }
-            Self::Decoded(picture) => Ok(engine.encode(picture)?),
+            Self::OnSheet(sheets, number) => Ok(engine.encode(&sheets.picture(*number)?)?),
         }
     }
 
@@ -67,7 +69,7 @@ impl Source {
                     fs::read(path).with_context(|| format!("reading {}", path.display()))?;
                 fingerprint.add(&bytes);
             }
-            Self::Decoded(picture) => fingerprint.add(picture.rgb()),
+            Self::OnSheet(sheets, number) => fingerprint.add(sheets.picture(*number)?.rgb()),
         }
         Ok(())
     }

@@ -1,77 +1,197 @@
 //! Named sets of questions that are compiled in, so that anyone can repeat a published number.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
-use foveate_core::Orientation;
-use foveate_core::image::{DecodeLimits, Picture, decode_bytes};
 
 use super::metric::Metric;
 use super::questions::{Question, Questions, Source};
+use super::sheets::{Sheet, Sheets};
+use crate::exit::usage;
 
 /// The suites there are.
-pub(super) const SUITES: [&str; 1] = ["nano-test"];
+pub(super) const SUITES: [&str; 2] = ["nano-test", "tiny-test"];
 
-/// The frozen set of `training/`: 60 × 60 pictures on one sheet, 20 in a row, and what is asked about them.
-const SHEET: &[u8] = include_bytes!("../../../../training/heldout/pictures.webp");
-const QUESTIONS: &str = include_str!("../../../../training/heldout/questions.json");
-const SIDE: usize = 60;
+macro_rules! frozen {
+    ($file:literal) => {
+        include_bytes!(concat!("../../../../training/", $file))
+    };
+}
 
+/// The sheets of `heldout-tiny/`, as `questions.json` names them.
+const TINY_SHEETS: [(&str, &[u8]); 16] = [
+    ("scene-224.webp", frozen!("heldout-tiny/scene-224.webp")),
+    ("naming-224.webp", frozen!("heldout-tiny/naming-224.webp")),
+    (
+        "naming-unseen-224.webp",
+        frozen!("heldout-tiny/naming-unseen-224.webp"),
+    ),
+    ("words-224.webp", frozen!("heldout-tiny/words-224.webp")),
+    (
+        "receipts-224.webp",
+        frozen!("heldout-tiny/receipts-224.webp"),
+    ),
+    (
+        "receipts-448.webp",
+        frozen!("heldout-tiny/receipts-448.webp"),
+    ),
+    ("forms-224.webp", frozen!("heldout-tiny/forms-224.webp")),
+    ("forms-448.webp", frozen!("heldout-tiny/forms-448.webp")),
+    ("tables-224.webp", frozen!("heldout-tiny/tables-224.webp")),
+    ("tables-448.webp", frozen!("heldout-tiny/tables-448.webp")),
+    ("charts-224.webp", frozen!("heldout-tiny/charts-224.webp")),
+    ("charts-448.webp", frozen!("heldout-tiny/charts-448.webp")),
+    ("clock-224.webp", frozen!("heldout-tiny/clock-224.webp")),
+    (
+        "clothing-224.webp",
+        frozen!("heldout-tiny/clothing-224.webp"),
+    ),
+    (
+        "handwriting-224.webp",
+        frozen!("heldout-tiny/handwriting-224.webp"),
+    ),
+    (
+        "easy-vqa-224.webp",
+        frozen!("heldout-tiny/easy-vqa-224.webp"),
+    ),
+];
+
+/// A question as the frozen sets of `training/` have it.
 #[derive(serde::Deserialize)]
 struct Record {
     picture: usize,
     family: String,
     question: String,
     answer: String,
+    metric: Option<String>,
 }
 
-/// `nano-test`: 320 questions in each of eight families.
-pub(super) fn nano_test() -> Result<Questions> {
-    let reading = "reading the built-in suite nano-test";
-    let limits = DecodeLimits::default();
-    let sheet = decode_bytes("nano-test", SHEET, Orientation::Ignore, &limits).context(reading)?;
-    let records: Vec<Record> = serde_json::from_str(QUESTIONS).context(reading)?;
-    let count = records.iter().map(|record| record.picture + 1).max();
-    let pictures = (0..count.unwrap_or(0)).map(|index| Ok(Source::Decoded(cut(&sheet, index)?)));
-    let pictures = pictures.collect::<Result<Vec<_>>>().context(reading)?;
-    let questions = records.into_iter().map(|record| Question {
-        metric: Metric::of_family(&record.family),
-        family: record.family,
-        text: record.question,
-        acceptable: vec![record.answer],
-        pictures: vec![record.picture],
-    });
-    Ok(Questions {
+/// What `heldout-tiny/questions.json` holds.
+#[derive(serde::Deserialize)]
+struct Tiny {
+    columns: usize,
+    sheets: Vec<Listed>,
+    questions: Vec<Record>,
+}
+
+#[derive(serde::Deserialize)]
+struct Listed {
+    file: String,
+    width: usize,
+    height: usize,
+    pictures: usize,
+}
+
+/// The suite of this name.
+pub(super) fn find(name: &str) -> Result<Questions> {
+    let suite = match name {
+        "nano-test" => nano_test(),
+        "tiny-test" => tiny_test(),
+        _ => {
+            let known = SUITES.join(" or ");
+            return Err(usage(format!("no suite is named {name}; expected {known}")));
+        }
+    };
+    suite.with_context(|| format!("reading the built-in suite {name}"))
+}
+
+/// 320 questions in each of eight families, about 60 × 60 pictures: 20 in a row.
+fn nano_test() -> Result<Questions> {
+    const PICTURES: usize = 582;
+    let records: Vec<Record> = serde_json::from_slice(frozen!("heldout/questions.json"))?;
+    let sheet = Sheet {
         name: "nano-test".into(),
-        list: questions.collect(),
-        pictures,
-    })
+        file: frozen!("heldout/pictures.webp"),
+        width: 60,
+        height: 60,
+        columns: 20,
+        pictures: PICTURES,
+    };
+    questions("nano-test", vec![sheet], records)
 }
 
-/// One picture of the sheet.
-fn cut(sheet: &Picture, index: usize) -> foveate_core::Result<Picture> {
-    let width = sheet.width() as usize;
-    let across = (width / SIDE).max(1);
-    let (left, top) = (index % across * SIDE, index / across * SIDE);
-    let rows = (top..top + SIDE).filter_map(|row| {
-        let start = 3 * (row * width + left);
-        sheet.rgb().get(start..start + 3 * SIDE)
+/// 9,440 questions in 20 families: scenes, pictograms, text, documents, charts, clocks, clothes, digits.
+fn tiny_test() -> Result<Questions> {
+    let tiny: Tiny = serde_json::from_slice(frozen!("heldout-tiny/questions.json"))?;
+    let sheets = tiny.sheets.into_iter().map(|listed| {
+        let found = TINY_SHEETS.iter().find(|(name, _)| *name == listed.file);
+        let (_, file) = found.with_context(|| format!("there is no sheet {}", listed.file))?;
+        Ok(Sheet {
+            name: listed.file,
+            file,
+            width: listed.width,
+            height: listed.height,
+            columns: tiny.columns,
+            pictures: listed.pictures,
+        })
     });
-    let rgb = rows.flatten().copied().collect();
-    Picture::new("nano-test", SIDE as u32, SIDE as u32, rgb)
+    let sheets = sheets.collect::<Result<_>>()?;
+    questions("tiny-test", sheets, tiny.questions)
+}
+
+fn questions(name: &str, sheets: Vec<Sheet>, records: Vec<Record>) -> Result<Questions> {
+    let sheets = Arc::new(Sheets::new(sheets));
+    let questions = records.into_iter().map(|record| {
+        let metric = match &record.metric {
+            Some(name) => Metric::find(name).map_err(anyhow::Error::msg)?,
+            None => Metric::of_family(&record.family),
+        };
+        Ok(Question {
+            metric,
+            family: record.family,
+            text: record.question,
+            acceptable: vec![record.answer],
+            pictures: vec![record.picture],
+        })
+    });
+    let picture = |number| Source::OnSheet(Arc::clone(&sheets), number);
+    Ok(Questions {
+        name: name.into(),
+        list: questions.collect::<Result<_>>()?,
+        pictures: (0..sheets.count()).map(picture).collect(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn corner(questions: &Questions, number: usize) -> Vec<u8> {
+        match &questions.pictures[number] {
+            Source::OnSheet(sheets, number) => {
+                sheets.picture(*number).expect("a picture").rgb().to_vec()
+            }
+            Source::File { path, .. } => panic!("{} is no part of a sheet", path.display()),
+        }
+    }
+
     #[test]
-    fn every_question_has_a_picture_of_its_own_place_on_the_sheet() {
-        let suite = nano_test().expect("readable");
+    fn every_question_of_nano_test_has_a_picture_of_its_own_place_on_the_sheet() {
+        let suite = find("nano-test").expect("readable");
         assert_eq!((suite.list.len(), suite.pictures.len()), (2560, 582));
-        let corner = |index: usize| match &suite.pictures[index] {
-            Source::Decoded(picture) => picture.rgb().to_vec(),
-            Source::File { path, .. } => panic!("{} is no part of the sheet", path.display()),
-        };
-        assert!(corner(0) != corner(1) && corner(19) != corner(20));
-        assert_eq!(corner(21).len(), 3 * SIDE * SIDE);
+        let asked = suite.list.iter().flat_map(|question| &question.pictures);
+        assert_eq!(asked.max(), Some(&581));
+        assert!(corner(&suite, 0) != corner(&suite, 1));
+        assert!(corner(&suite, 19) != corner(&suite, 20));
+        assert_eq!(corner(&suite, 21).len(), 3 * 60 * 60);
+    }
+
+    #[test]
+    fn every_question_of_tiny_test_has_a_picture_on_one_of_its_sheets() {
+        let suite = find("tiny-test").expect("readable");
+        assert_eq!((suite.list.len(), suite.pictures.len()), (9440, 3829));
+        assert_eq!(suite.families().len(), 20);
+        let asked = suite.list.iter().flat_map(|question| &question.pictures);
+        assert_eq!(asked.max(), Some(&3828));
+        // The last one of the first sheet and the first one of the next; a large one.
+        assert!(corner(&suite, 695) != corner(&suite, 696));
+        let large = corner(&suite, 696 + 500 + 500 + 311 + 60);
+        assert_eq!(large.len(), 3 * 448 * 448);
+    }
+
+    #[test]
+    fn no_other_suite_is_known() {
+        let error = find("huge-test").err().expect("unknown");
+        assert!(error.to_string().contains("nano-test or tiny-test"));
     }
 }
