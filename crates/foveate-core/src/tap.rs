@@ -17,6 +17,14 @@ pub enum Signal {
     Final,
     /// Logits of every row that left the decoder, forbidden ids included, `[rows, vocabulary]`.
     Logits,
+    /// Response rows that a cache computes again because their values changed most, counted from the
+    /// response's first and ascending, `[rows]`.
+    Recomputed {
+        /// The layer, from 1.
+        layer: usize,
+        /// The pass's lane, from 0: one per request, two under guidance.
+        lane: usize,
+    },
     /// Attention mass on visual tokens, averaged over heads and summed over the layers so far.
     Attention {
         /// The last layer in the sum, from 1.

@@ -316,7 +316,13 @@ fn bad_files_of_questions_are_refused_with_the_line() {
 
 #[test]
 fn tiny_test_asks_about_every_family_by_its_own_metric() {
-    let rows = rows(&mut eval(&["--suite", "tiny-test", "--limit", "1", "--json"]));
+    let rows = rows(&mut eval(&[
+        "--suite",
+        "tiny-test",
+        "--limit",
+        "1",
+        "--json",
+    ]));
     let families = rows[0]["families"].as_object().expect("families");
     assert_eq!(families.len(), 20);
     for (family, metric) in [

@@ -268,13 +268,14 @@ impl<B: Backend> Decoder<B> {
         backend: &mut B,
         i: usize,
         leaving: Option<&[u32]>,
+        tap: &mut dyn Tap,
     ) -> Result<()> {
         for visit in self.visits.iter().filter(|v| v.inputs) {
             let kept = &mut self.stores[visit.store].layers[i].input;
             visit.keep_input(backend, &self.x, kept)?;
         }
         if self.visits.iter().any(|v| v.outputs.is_some()) {
-            return self.layer_in_part(backend, i, leaving);
+            return self.layer_in_part(backend, i, leaving, tap);
         }
         self.keys_and_values(backend, i)?;
         for visit in &self.visits {

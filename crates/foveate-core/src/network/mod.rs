@@ -115,7 +115,7 @@ impl<B: Backend> Network for Transformer<B> {
     }
 
     fn layer(&mut self, layer: usize, rows: Option<&[u32]>, tap: &mut dyn Tap) -> Result<()> {
-        self.decoder.layer(&mut self.backend, layer, rows)?;
+        self.decoder.layer(&mut self.backend, layer, rows, tap)?;
         let signal = Signal::Hidden(layer + 1);
         read(
             &mut self.backend,

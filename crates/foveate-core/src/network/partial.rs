@@ -5,6 +5,7 @@ use foveate_kernels::{Act, Backend, Into};
 use super::decoder::{Decoder, rms};
 use super::store::Visit;
 use crate::error::Result;
+use crate::tap::{Signal, Tap};
 
 /// Packed rows that a layer computes, and those that reuse what is kept.
 struct Split {
@@ -21,10 +22,11 @@ impl<B: Backend> Decoder<B> {
         backend: &mut B,
         i: usize,
         leaving: Option<&[u32]>,
+        tap: &mut dyn Tap,
     ) -> Result<()> {
         self.keys_and_values(backend, i)?;
         let all: Vec<u32> = (0..self.rows() as u32).collect();
-        let mut split = self.renew(backend, i, &all)?;
+        let mut split = self.renew(backend, i, &all, tap)?;
         let leaving = leaving.unwrap_or(&all);
         let stays = |row: &u32| leaving.binary_search(row).is_ok();
         split.computed.retain(stays);
@@ -51,7 +53,13 @@ impl<B: Backend> Decoder<B> {
     }
 
     /// Chooses the rows to compute and keeps their keys and values.
-    fn renew(&mut self, backend: &mut B, i: usize, all: &[u32]) -> Result<Split> {
+    fn renew(
+        &mut self,
+        backend: &mut B,
+        i: usize,
+        all: &[u32],
+        tap: &mut dyn Tap,
+    ) -> Result<Split> {
         let mut split = Split {
             computed: all.to_vec(),
             reused: Vec::new(),
@@ -67,6 +75,14 @@ impl<B: Backend> Decoder<B> {
             let slots: Vec<u32> = rows.clone().map(|r| visit.slot(r as u32)).collect();
             let chosen =
                 backend.least_alike(&self.wide, rows.clone(), kept, &slots, partial.count)?;
+            let signal = Signal::Recomputed {
+                layer: i + 1,
+                lane: v,
+            };
+            if tap.wants(signal) {
+                let within = |row: &u32| (*row as usize - rows.start) as f32;
+                tap.take(signal, chosen.iter().map(within).collect());
+            }
             let reuses =
                 |row: &u32| rows.contains(&(*row as usize)) && chosen.binary_search(row).is_err();
             let computes = |row: &u32| !reuses(row);

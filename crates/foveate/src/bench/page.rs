@@ -64,9 +64,11 @@ impl Page<'_> {
         }
     }
 
-    /// What the vision tower cost.
+    /// What the vision tower cost, where there is one.
     fn vision(&self) -> &[Spent] {
-        let accounts = self.subject.accounts.as_ref();
+        let subject = self.subject;
+        let accounts = subject.accounts.as_ref();
+        let accounts = accounts.filter(|_| subject.vision_ms.is_some());
         accounts.map_or(&[], |accounts| &accounts.vision)
     }
 

@@ -105,6 +105,33 @@ impl Replay<'_> {
         Ok(())
     }
 
+    /// The rows that dLLM-Cache computes again in each layer of step `s`.
+    pub(super) fn compare_recomputed(&self, s: usize, report: &mut Report) -> Result<()> {
+        let m = self.manifest;
+        if !m.has("dllm_refresh_index") {
+            return Ok(());
+        }
+        let (shape, rows) = m.integers("dllm_refresh_index")?;
+        let (_, places) = m.integers("dllm_refresh_step_layer")?;
+        let width = shape.get(1).copied().unwrap_or(0);
+        let mut want = Vec::new();
+        for (place, at) in places.as_chunks::<2>().0.iter().enumerate() {
+            if at[0] == s as i64 {
+                let range = place * width..(place + 1) * width;
+                want.push((at[1] + 1, cut("dllm_refresh_index", &rows, range)?.to_vec()));
+            }
+        }
+        let layers = 1..=self.engine.card().decoder.layers;
+        let got: Vec<_> = layers
+            .filter_map(|layer| {
+                let rows = self.record.get(Signal::Recomputed { layer, lane: 0 })?;
+                Some((layer as i64, rows.iter().map(|row| *row as i64).collect()))
+            })
+            .collect();
+        report.same(format!("dllm_refresh_index[{s}]"), &got, &want);
+        Ok(())
+    }
+
     /// Attention summed over layers `1..=layer` on merged columns `start..end`, `[response, columns]`.
     fn window(&self, layer: usize, start: usize, end: usize) -> Result<Vec<f32>> {
         let mut out = vec![0.0; self.response.length * (end - start)];

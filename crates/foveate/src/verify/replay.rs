@@ -209,6 +209,7 @@ impl Replay<'_> {
                 }
                 self.compare_attention(&step, &masked, report)?;
             }
+            self.compare_recomputed(s, report)?;
             self.compare_logits(s, &step, report)?;
             self.compare_candidates(s, length, &step, report)?;
             // LaViDa's prompt is a forward of its own before the first step.
@@ -312,6 +313,10 @@ impl Replay<'_> {
             .filter(|_| first && m.has("hidden_after_layer_K"))
         {
             signals.push(Signal::Hidden(layer));
+        }
+        if m.has("dllm_refresh_index") {
+            let layers = 1..=self.engine.card().decoder.layers;
+            signals.extend(layers.map(|layer| Signal::Recomputed { layer, lane: 0 }));
         }
         self.record.all_hidden = first && m.has("hidden_states_step0");
         self.record.all_attention = first && m.has("attn_layer_head_mean");
