@@ -251,6 +251,7 @@ impl Engine {
         let clock = Instant::now();
         let guesses = pass.rank(denoisers, &leaving, &self.card().forbidden, network, tap)?;
         if guesses.iter().any(|guess| guess.probability.is_nan()) {
+            pass.close(denoisers, network);
             return Err(Error::NotNumbers);
         }
         let mut logits = BTreeMap::new();

@@ -18,11 +18,11 @@ pub enum Signal {
     /// Logits of every row that left the decoder, forbidden ids included, `[rows, vocabulary]`.
     Logits,
     /// Response rows that a cache computes again because their values changed most, counted from the
-    /// response's first and ascending, `[rows]`.
+    /// response's first and ascending, `[rows]`; not seen where a layer computes all of them.
     Recomputed {
         /// The layer, from 1.
         layer: usize,
-        /// The pass's lane, from 0: one per request, two under guidance.
+        /// From 0, among the lanes of the pass that have a cache: one per request, two under guidance.
         lane: usize,
     },
     /// Attention mass on visual tokens, averaged over heads and summed over the layers so far.

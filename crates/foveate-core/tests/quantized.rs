@@ -29,6 +29,10 @@ fn tiny() -> PathBuf {
     golden().join("checkpoints/llada-v-tiny-a")
 }
 
+fn dream() -> PathBuf {
+    golden().join("checkpoints/lavida-dream-tiny-a")
+}
+
 fn engine<B: Backend>(folder: &Path, format: Format, backend: B) -> Engine {
     let checkpoint = Checkpoint::open(folder).unwrap();
     let environment = Environment::default();
@@ -56,17 +60,21 @@ fn error(got: &[f32], want: &[f32]) -> f64 {
 
 #[test]
 fn every_format_agrees_with_the_reference_at_the_same_format() {
-    for format in FORMATS {
-        let want = logits(&engine(&tiny(), format, Reference::default()));
-        let got = logits(&engine(&tiny(), format, Cpu::new(None).unwrap()));
+    for (folder, format) in [tiny(), dream()]
+        .iter()
+        .flat_map(|f| FORMATS.map(|g| (f, g)))
+    {
+        let want = logits(&engine(folder, format, Reference::default()));
+        let got = logits(&engine(folder, format, Cpu::new(None).unwrap()));
         let portable = Cpu::portable(None).unwrap();
-        let portable = logits(&engine(&tiny(), format, portable));
+        let portable = logits(&engine(folder, format, portable));
         let (error, portable) = (error(&got, &want), error(&portable, &want));
         // Beside q4 inputs are rounded to 8 bits, some of them the other way, and random layers magnify.
         let limit = if format == Format::Q4 { 3e-2 } else { 1e-3 };
         assert!(
             error < limit && portable < limit,
-            "{format:?}: {error:e} {portable:e}"
+            "{}, {format:?}: {error:e} {portable:e}",
+            folder.display()
         );
     }
 }

@@ -6,7 +6,7 @@
 //!    tile size or thread count. Batch ≡ single and any-thread-count determinism follow from it.
 //! 2. **A probe never changes the output bits** of the attention it watches.
 //! 3. **Only [`Backend::weight`], [`Backend::buf`], [`Backend::resize`], [`Backend::kept`], [`Backend::keep_only`]
-//!    and [`Backend::plan`] allocate** what outlives a call, and [`Backend::memory`] counts it.
+//!    and [`Backend::plan`] allocate** what outlives a call; [`Backend::memory`] of [`Cpu`] counts it all.
 //!
 //! [`Reference`] is written as plain loops and is the oracle; `Cpu` is the fast one.
 

@@ -156,7 +156,7 @@ pub(crate) fn forget_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
-/// `VmHWM` of this process: the most memory it ever held.
+/// `VmHWM` of this process: the most memory it held since [`forget_peak`], or ever.
 pub(crate) fn peak_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;

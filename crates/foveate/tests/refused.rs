@@ -158,7 +158,25 @@ fn numbers_that_no_machine_has_room_for_are_refused() {
 #[test]
 fn a_step_that_never_comes_prunes_nothing_and_is_refused() {
     let late = ["--prune", "redvtp", "--prune-at", "step=17"];
-    assert_refused(tiny_with_picture().args(late), 2, "one of the 16 steps");
+    assert_refused(tiny_with_picture().args(late), 2, "at most 16");
+    let sooner = [
+        "--prune",
+        "redvtp",
+        "--prune-at",
+        "step=4",
+        "--max-forwards",
+        "3",
+    ];
+    assert_refused(tiny_with_picture().args(sooner), 2, "at most 3");
+    let never = [
+        "--prune",
+        "redvtp",
+        "--prune-at",
+        "step=99",
+        "--policy",
+        "threshold=1",
+    ];
+    assert_refused(tiny_with_picture().args(never), 2, "at most 16");
 }
 
 #[test]
@@ -175,10 +193,16 @@ fn a_wrong_config_is_no_wrong_use() {
     let (_folder, model) = copy();
     let config = model.join("config.json");
     let text = std::fs::read_to_string(&config).expect("a config");
-    let mut json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    json["mm_patch_merge_type"] = "sideways".into();
-    std::fs::write(&config, json.to_string()).expect("written");
-    assert_refused(&mut ask(&model, &[]), 1, "config.json: ");
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    for (key, wrong) in [
+        ("mm_patch_merge_type", "sideways".into()),
+        ("image_grid_pinpoints", serde_json::json!([[100, 100]])),
+    ] {
+        let mut json = json.clone();
+        json[key] = wrong;
+        std::fs::write(&config, json.to_string()).expect("written");
+        assert_refused(&mut ask(&model, &[]), 1, &format!("config.json: {key}"));
+    }
 }
 
 #[test]

@@ -61,8 +61,8 @@ impl Planned<'_> {
 }
 
 impl Checkpoint {
-    /// Writes this model to the new folder `out` with some tensors quantized on `threads` threads; `progress` hears of tensors
-    /// done and in all. `origin` says where the model came from.
+    /// Writes this model to the new folder `out` with some tensors quantized, on `threads` threads;
+    /// `progress` hears of tensors done and in all. `origin` says where the model came from.
     ///
     /// The weights go to a file that no command reads; its name is changed at the end, so that what was
     /// interrupted is no model.

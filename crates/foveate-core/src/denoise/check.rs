@@ -23,12 +23,12 @@ impl Options {
             return Err(Error::request(
                 "gen-length",
                 format!(
-                    "expected at most {most}, what the model reads at once, got {}",
+                    "expected at most {most}, what can be read at once, got {}",
                     self.gen_length
                 ),
             ));
         }
-        let planned = self.steps_planned()?;
+        self.steps_planned()?;
         self.schedule.check()?;
         if self.remasking == Remasking::Origin && self.schedule != Schedule::Timesteps {
             return Err(Error::request(
@@ -58,12 +58,12 @@ impl Options {
         }
         let pruning = self.pruning(card.decoder.layers)?;
         if let Some(Moment::AfterStep(step)) = pruning.as_ref().map(Pruning::moment)
-            && self.policy.keeps_schedule()
-            && step > planned
+            && step > self.most_steps()?
         {
+            let most = self.most_steps()?;
             return Err(Error::request(
                 "prune-at",
-                format!("expected one of the {planned} steps of the answer, got step={step}"),
+                format!("expected one of the answer's steps, at most {most}, got step={step}"),
             ));
         }
         self.cache.build(pruning.as_ref()).map(drop)

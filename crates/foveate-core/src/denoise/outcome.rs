@@ -23,9 +23,9 @@ pub struct Outcome {
     pub ids: Vec<u32>,
     /// How many of `ids` are the response.
     pub response: usize,
-    /// How many of these are no masks; all of them unless the answer was cut short.
+    /// How many tokens of the response are no masks; all of them unless the answer was cut short.
     pub settled: usize,
-    /// How many of these are its draft, holes included.
+    /// How many tokens of the response are its draft, holes included.
     pub draft: usize,
     /// The choices of its template, in order.
     pub choices: Vec<Choice>,
@@ -45,24 +45,24 @@ impl Denoiser {
     /// The answer so far, as if it ended here.
     pub fn outcome(&self) -> Outcome {
         let length = self.recipe.gen_length;
-        let settled = self.end_position().unwrap_or(length);
-        let end = self.stop.unwrap_or(length).min(settled);
+        let ended = self.end_position().unwrap_or(length);
+        let end = self.stop.unwrap_or(length).min(ended);
         let mut ids = match self.filled() {
             Some(ids) => ids,
             None => self.canvas.ids()[..end].to_vec(),
         };
         let response = ids.len();
-        let tokens = ids.iter().filter(|id| **id != self.recipe.mask).count();
+        let settled = ids.iter().filter(|id| **id != self.recipe.mask).count();
         ids.extend_from_slice(&self.recipe.suffix);
         Outcome {
             ids,
             response,
-            settled: tokens,
+            settled,
             draft: self.recipe.draft.min(response),
             choices: self.choices.clone(),
             finish_reason: match self.stop {
                 _ if self.exhausted => FinishReason::MaxForwards,
-                _ if settled < self.stop.unwrap_or(length) => FinishReason::End,
+                _ if ended < self.stop.unwrap_or(length) => FinishReason::End,
                 Some(_) => FinishReason::Stop,
                 None => FinishReason::Length,
             },

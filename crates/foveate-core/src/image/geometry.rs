@@ -133,7 +133,7 @@ impl TilingConfig {
     }
 
     /// Refuses settings that no picture could be tiled with.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let (image_size, patch_size) = (self.image_size, self.patch_size);
         if patch_size == 0 || image_size < patch_size || image_size > 4096 {
             return Err(Error::request(
@@ -151,11 +151,14 @@ impl TilingConfig {
                 && (1..=u64::from(MAX_TILES)).contains(&tiles)
         };
         if self.pinpoints.is_empty() || !self.pinpoints.iter().all(fits) {
+            let wrong = self.pinpoints.iter().find(|canvas| !fits(canvas));
+            let got = wrong.map_or("none".to_owned(), |(width, height)| {
+                format!("{width} x {height}")
+            });
             return Err(Error::request(
                 "image_grid_pinpoints",
                 format!(
-                    "expected multiples of {image_size} with 1 to {MAX_TILES} tiles, got {:?}",
-                    self.pinpoints.iter().find(|canvas| !fits(canvas))
+                    "expected multiples of {image_size} with 1 to {MAX_TILES} tiles, got {got}"
                 ),
             ));
         }

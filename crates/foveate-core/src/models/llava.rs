@@ -131,7 +131,7 @@ impl Files {
             Some(value) if aspect.is_tiled() => parse_pinpoints(value, image_size)?,
             _ => Vec::new(),
         };
-        Ok(TilingConfig {
+        let tiling = TilingConfig {
             image_size,
             patch_size: self.tower.config.patch_size as u32,
             aspect,
@@ -139,7 +139,16 @@ impl Files {
             merge: MergeType::parse(&multimodal.mm_patch_merge_type)?,
             pooling,
             one_view,
-        })
+        };
+        // The size of a view stands in the tower's config, the canvases in the model's.
+        tiling.check().map_err(|error| match error {
+            Error::Request {
+                field: field @ "image_size",
+                reason,
+            } => Error::malformed(&self.tower.origin, format!("{field}: {reason}")),
+            other => other,
+        })?;
+        Ok(tiling)
     }
 
     /// `LaViDa` halves the side of every view after the projector (`get_2dPool`), whose other modes

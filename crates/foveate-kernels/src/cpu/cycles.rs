@@ -234,5 +234,10 @@ mod tests {
             assert!(now >= before, "{now} after {before} {}", counter.unit());
             before = now;
         }
+        // A thread's time is counted when it goes to sleep, or at a tick of some milliseconds.
+        let start = counter.read();
+        while counter.read() == start {
+            cpu.fma_peak(1_000_000);
+        }
     }
 }

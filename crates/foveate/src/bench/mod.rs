@@ -130,6 +130,7 @@ pub(crate) fn main(
     }
     let timed = args.accounts.breakdown || args.accounts.roofline;
     let (model, images) = (&args.model, &args.images);
+    Subject::check(&args.shape, model, images)?;
     let ceiling = timed.then(|| Ceiling::measure(model.machine)).transpose()?;
     report::forget_peak();
     let subject = Subject::new(&args.shape, model, images, &args.question, timed)?;

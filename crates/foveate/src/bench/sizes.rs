@@ -3,7 +3,8 @@
 use anyhow::Result;
 use foveate_core::NamedShape;
 
-use crate::args::Storage;
+use crate::args::{MachineArgs, Storage};
+use crate::backend::BackendName;
 use crate::exit::usage;
 use crate::table::bytes;
 
@@ -11,12 +12,24 @@ use crate::table::bytes;
 pub(super) const MOST: usize = 1 << 24;
 
 /// Refuses a model whose weights and activations cannot be held here; where memory cannot be asked for, nothing.
-pub(super) fn check_memory(shape: &NamedShape, dtype: Storage) -> Result<()> {
+pub(super) fn check_memory(shape: &NamedShape, machine: &MachineArgs) -> Result<()> {
+    // The oracle has everything in f32.
+    let dtype = match machine.backend {
+        BackendName::Reference => Storage::F32,
+        BackendName::Cpu | BackendName::Portable => machine.dtype,
+    };
     let (needed, there) = (needed(shape, dtype), memory());
+    let less = match dtype {
+        _ if machine.backend == BackendName::Reference => "",
+        Storage::Auto | Storage::F32 => ", or --dtype bf16, q8 or q4",
+        Storage::Bf16 => ", or --dtype q8 or q4",
+        Storage::Q8 => ", or --dtype q4",
+        Storage::Q4 => "",
+    };
     match there {
         Some(there) if needed > there => Err(usage(format!(
             "random weights of these sizes need about {} of memory, and this machine has {}; \
-             give smaller sizes, or --dtype q8 or q4",
+             give smaller sizes{less}",
             bytes(needed),
             bytes(there)
         ))),

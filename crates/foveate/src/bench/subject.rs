@@ -158,6 +158,17 @@ pub(crate) struct Accounts {
 const PICTURE: (u32, u32) = (640, 480);
 
 impl Subject {
+    /// Refuses what could only fail after other work.
+    pub(crate) fn check(shape: &ShapeArgs, model: &ModelArgs, images: &ImageArgs) -> Result<()> {
+        match (looks(model, images), shape.is_given()) {
+            (true, true) => Err(usage(
+                "a shape has random weights and looks at nothing; give --shape and its sizes, or -m and --image",
+            )),
+            (true, false) => Ok(()),
+            (false, _) => check_memory(&shape.resolve()?, &model.machine),
+        }
+    }
+
     /// Loads what the flags name; with `timed`, so that its operations are accounted for.
     pub(crate) fn new(
         shape: &ShapeArgs,
@@ -166,13 +177,11 @@ impl Subject {
         question: &str,
         timed: bool,
     ) -> Result<Self> {
-        let looks = model.source.model.is_some() || !images.images.is_empty();
-        match (looks, shape.is_given()) {
-            (true, true) => Err(usage(
-                "a shape has random weights and looks at nothing; give --shape and its sizes, or -m and --image",
-            )),
-            (true, false) => Self::of_model(model, images, question, timed),
-            (false, _) => Self::of_shape(&shape.resolve()?, model.machine, timed),
+        Self::check(shape, model, images)?;
+        if looks(model, images) {
+            Self::of_model(model, images, question, timed)
+        } else {
+            Self::of_shape(&shape.resolve()?, model.machine, timed)
         }
     }
 
@@ -209,7 +218,6 @@ impl Subject {
     }
 
     fn of_shape(shape: &NamedShape, machine: MachineArgs, timed: bool) -> Result<Self> {
-        check_memory(shape, machine.dtype)?;
         let bar = progress::layers("drawing weights");
         let random = backend::Random {
             shape,
@@ -268,6 +276,11 @@ impl Accounts {
         let vision = ledger.take();
         Self { ledger, vision }
     }
+}
+
+/// Whether a model looks at pictures, rather than random weights of a shape.
+fn looks(model: &ModelArgs, images: &ImageArgs) -> bool {
+    model.source.model.is_some() || !images.images.is_empty()
 }
 
 /// Encodes pictures, and how many milliseconds that took if there were any.

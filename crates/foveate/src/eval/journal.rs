@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::exit::usage;
+use crate::exit::{note, usage};
 
 /// What all answers of a file have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,9 +121,12 @@ fn lock(path: &Path, file: &File) -> Result<()> {
             path.display()
         ))),
         // Some network file systems have no locks.
-        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(()),
         Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("locking --resume {}", path.display()))
+            let name = path.display();
+            note(&format!(
+                "--resume {name} is not locked ({error}); let no other run use it"
+            ));
+            Ok(())
         }
     }
 }

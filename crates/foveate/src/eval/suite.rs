@@ -156,7 +156,7 @@ fn questions(name: &str, sheets: Vec<Sheet>, records: Vec<Record>) -> Result<Que
 mod tests {
     use super::*;
 
-    fn corner(questions: &Questions, number: usize) -> Vec<u8> {
+    fn pixels(questions: &Questions, number: usize) -> Vec<u8> {
         match &questions.pictures[number] {
             Source::OnSheet(sheets, number) => {
                 sheets.picture(*number).expect("a picture").rgb().to_vec()
@@ -171,9 +171,9 @@ mod tests {
         assert_eq!((suite.list.len(), suite.pictures.len()), (2560, 582));
         let asked = suite.list.iter().flat_map(|question| &question.pictures);
         assert_eq!(asked.max(), Some(&581));
-        assert!(corner(&suite, 0) != corner(&suite, 1));
-        assert!(corner(&suite, 19) != corner(&suite, 20));
-        assert_eq!(corner(&suite, 21).len(), 3 * 60 * 60);
+        assert!(pixels(&suite, 0) != pixels(&suite, 1));
+        assert!(pixels(&suite, 19) != pixels(&suite, 20));
+        assert_eq!(pixels(&suite, 21).len(), 3 * 60 * 60);
     }
 
     #[test]
@@ -184,8 +184,8 @@ mod tests {
         let asked = suite.list.iter().flat_map(|question| &question.pictures);
         assert_eq!(asked.max(), Some(&3828));
         // The last one of the first sheet and the first one of the next; a large one.
-        assert!(corner(&suite, 695) != corner(&suite, 696));
-        let large = corner(&suite, 696 + 500 + 500 + 311 + 60);
+        assert!(pixels(&suite, 695) != pixels(&suite, 696));
+        let large = pixels(&suite, 696 + 500 + 500 + 311 + 60);
         assert_eq!(large.len(), 3 * 448 * 448);
     }
 
