@@ -1,11 +1,11 @@
 //! Rows of activations in ordinary memory.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, same};
 use crate::memory::{Held, reserve};
-use crate::reference::Plain;
 
 /// Activations `[rows, width]`.
 #[derive(Debug)]
@@ -51,14 +51,6 @@ impl Rows {
         (self.rows, self.width) = (0, width);
     }
 
-    pub(crate) fn plain(&self) -> Plain<'_> {
-        Plain {
-            data: &self.data,
-            rows: self.rows,
-            width: self.width,
-        }
-    }
-
     pub(crate) fn row(&self, row: usize) -> &[f32] {
         &self.data[row * self.width..(row + 1) * self.width]
     }
@@ -83,6 +75,36 @@ impl Rows {
         }
         Ok(&mut self.data[at * self.width..(at + count) * self.width])
     }
+
+    /// [`Backend::write`](crate::Backend::write).
+    pub(crate) fn write(&mut self, rows: &[f32], at: usize) -> Result<()> {
+        let width = self.width.max(1);
+        same("floats beyond whole rows written", 0, rows.len() % width)?;
+        self.place("rows written", at, rows.len() / width)?
+            .copy_from_slice(rows);
+        Ok(())
+    }
+
+    /// [`Backend::read`](crate::Backend::read).
+    pub(crate) fn read(&self, rows: Range<usize>, out: &mut Vec<f32>) -> Result<()> {
+        if rows.start > rows.end || rows.end > self.rows {
+            return Err(Error::shape(
+                "rows read",
+                format!("inside 0..{}", self.rows),
+                format!("{rows:?}"),
+            ));
+        }
+        out.extend_from_slice(&self.data[rows.start * self.width..rows.end * self.width]);
+        Ok(())
+    }
+}
+
+/// Refuses rows that cannot go from `x` to `out`.
+pub(crate) fn check_scatter(x: &Rows, from: &[u32], to: &[u32], out: &Rows) -> Result<()> {
+    same("width of scattered rows", x.width, out.width)?;
+    same("slots of scattered rows", from.len(), to.len())?;
+    check_rows("rows scattered", from, x.rows)?;
+    check_rows("slots of scattered rows", to, out.rows)
 }
 
 /// Refuses a row that is not there.

@@ -170,7 +170,7 @@ fn batch(members: &[Attention]) -> Attention {
     for member in &members[1..] {
         let width = all.heads.count * all.heads.dim;
         let queries = all.q.len() / width;
-        let keys = all.kv.len() / (2 * all.heads.kv_count * all.heads.dim);
+        let keys = all.kv.len() / all.heads.kv_width();
         let shift = |r: &std::ops::Range<usize>, by: usize| r.start + by..r.end + by;
         all.q.extend(&member.q);
         all.kv.extend(&member.kv);

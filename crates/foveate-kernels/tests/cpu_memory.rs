@@ -174,39 +174,15 @@ fn an_attention_over_missing_rows_or_with_a_wrong_probe_is_an_error() {
         ..heads
     };
     request_errors(&[
+        b.attend(&Qkv::fresh(&q, &few), &heads, &plan, None, &mut out),
         b.attend(
-            &Qkv {
-                q: &q,
-                kv: &few,
-                kept: &[],
-            },
-            &heads,
-            &plan,
-            None,
-            &mut out,
-        ),
-        b.attend(
-            &Qkv {
-                q: &q,
-                kv: &enough,
-                kept: &[],
-            },
+            &Qkv::fresh(&q, &enough),
             &heads,
             &plan,
             Some(&mut probe),
             &mut out,
         ),
-        b.attend(
-            &Qkv {
-                q: &q,
-                kv: &enough,
-                kept: &[],
-            },
-            &odd,
-            &plan,
-            None,
-            &mut out,
-        ),
+        b.attend(&Qkv::fresh(&q, &enough), &odd, &plan, None, &mut out),
     ]);
 }
 
@@ -268,18 +244,8 @@ fn memory_grows_linearly_with_rows_in_attention_too() {
         let q = upload(&mut b, &random(rows * 64, 1), 64);
         let kv = upload(&mut b, &random(rows * 128, 1), 128);
         let mut out = b.buf(rows, 64).expect("a buffer");
-        b.attend(
-            &Qkv {
-                q: &q,
-                kv: &kv,
-                kept: &[],
-            },
-            &heads,
-            &plan,
-            None,
-            &mut out,
-        )
-        .expect("an attention");
+        b.attend(&Qkv::fresh(&q, &kv), &heads, &plan, None, &mut out)
+            .expect("an attention");
         b.memory().buffers
     };
     let (one, two, four) = (held(500), held(1000), held(2000));

@@ -29,6 +29,15 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Done, or skipped where `all` that was asked for was refused.
+pub(crate) fn unless_refused(all: bool) -> ExitCode {
+    if all {
+        ExitCode::from(3)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
 /// Writes a line to standard error, if anybody still reads it.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");

@@ -5,8 +5,8 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::asked::{ask, demo, eval, mean, questions, rows, written};
-use common::{assert_refused, run, stderr, stdout};
+use common::asked::{ask, demo, eval, mean, questions, written};
+use common::{assert_refused, rows, run, stderr, stdout};
 use serde_json::{Value, json};
 
 #[test]

@@ -4,8 +4,8 @@ mod common;
 
 use std::fs;
 
-use common::asked::{ask, questions, rows, written};
-use common::{assert_refused, run, stderr, stdout};
+use common::asked::{ask, questions, written};
+use common::{assert_refused, rows, run, stderr, stdout};
 use serde_json::json;
 
 #[test]

@@ -6,8 +6,8 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
-use common::asked::{ask, mean, questions, rows};
-use common::{assert_refused, golden};
+use common::asked::{ask, mean, questions};
+use common::{assert_refused, golden, rows};
 use serde_json::json;
 
 #[test]

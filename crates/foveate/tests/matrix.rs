@@ -5,8 +5,7 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::{assert_refused, foveate, golden, run, stderr, stdout};
-use serde_json::Value;
+use common::{assert_refused, foveate, golden, rows, run, stderr, stdout};
 
 fn matrix(arguments: &[&str]) -> Command {
     let mut command = foveate();
@@ -22,15 +21,6 @@ fn demo(arguments: &[&str]) -> Command {
     let mut command = matrix(&["-i", "What is at the top left?", "--image"]);
     command.arg(picture).args(arguments);
     command
-}
-
-fn rows(command: &mut Command) -> Vec<Value> {
-    let output = run(command);
-    assert!(output.status.success(), "{}", stderr(&output));
-    let text = stdout(&output);
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect()
 }
 
 #[test]

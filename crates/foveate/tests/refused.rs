@@ -159,23 +159,9 @@ fn numbers_that_no_machine_has_room_for_are_refused() {
 fn a_step_that_never_comes_prunes_nothing_and_is_refused() {
     let late = ["--prune", "redvtp", "--prune-at", "step=17"];
     assert_refused(tiny_with_picture().args(late), 2, "at most 16");
-    let sooner = [
-        "--prune",
-        "redvtp",
-        "--prune-at",
-        "step=4",
-        "--max-forwards",
-        "3",
-    ];
+    let sooner = "--prune redvtp --prune-at step=4 --max-forwards 3".split(' ');
     assert_refused(tiny_with_picture().args(sooner), 2, "at most 3");
-    let never = [
-        "--prune",
-        "redvtp",
-        "--prune-at",
-        "step=99",
-        "--policy",
-        "threshold=1",
-    ];
+    let never = "--prune redvtp --prune-at step=99 --policy threshold=1".split(' ');
     assert_refused(tiny_with_picture().args(never), 2, "at most 16");
 }
 

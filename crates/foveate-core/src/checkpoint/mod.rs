@@ -121,21 +121,13 @@ impl Checkpoint {
 
     /// Looks at a tensor without taking it.
     pub fn tensor(&self, name: &str) -> Result<TensorRef<'_>> {
-        self.find(name)
-            .and_then(|(name, entry)| self.view(name, entry))
+        let (name, entry) = self.find(name, "a tensor of this name")?;
+        self.view(name, entry)
     }
 
     /// Takes a tensor of exactly this shape.
     pub fn take(&self, name: &str, shape: &[usize]) -> Result<TensorRef<'_>> {
-        let (name, entry) = self.find(name).map_err(|_| {
-            let expected = format!("{shape:?}");
-            Error::tensor(
-                name,
-                self.weights_path(),
-                expected,
-                "no tensor of this name; is the checkpoint complete?",
-            )
-        })?;
+        let (name, entry) = self.find(name, &format!("{shape:?}"))?;
         let tensor = self.view(name, entry)?;
         if tensor.shape != shape {
             return Err(self.misshapen(&tensor, format!("{shape:?}")));
@@ -203,13 +195,13 @@ impl Checkpoint {
         shards::open(source)
     }
 
-    fn find(&self, name: &str) -> Result<(&str, &Entry)> {
-        self.tensors
-            .get_key_value(name)
+    fn find(&self, name: &str, expected: &str) -> Result<(&str, &Entry)> {
+        let found = self.tensors.get_key_value(name);
+        found
             .map(|(name, entry)| (name.as_str(), entry))
             .ok_or_else(|| {
-                let expected = "a tensor of this name; is the checkpoint complete?";
-                Error::tensor(name, self.weights_path(), expected, "none")
+                let got = "no tensor of this name; is the checkpoint complete?";
+                Error::tensor(name, self.weights_path(), expected, got)
             })
     }
 

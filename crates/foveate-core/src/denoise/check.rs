@@ -134,8 +134,7 @@ impl Options {
             (None, None) if self.steps > MOST_STEPS => Err(Error::request(
                 "steps",
                 format!(
-                    "expected at most {MOST_STEPS}; a step that commits a token needs no more than one per token \
-                     ({}), got {}",
+                    "expected at most {MOST_STEPS}, of which no more than one per token ({}) commit any; got {}",
                     self.gen_length, self.steps
                 ),
             )),

@@ -305,7 +305,7 @@ impl<B: Backend> Decoder<B> {
 
     /// Normalises all rows and makes their keys and values.
     pub(super) fn keys_and_values(&mut self, backend: &mut B, i: usize) -> Result<()> {
-        let width = 2 * self.shape.heads.kv_count * self.shape.heads.dim;
+        let width = self.shape.heads.kv_width();
         let layer = &self.layers[i];
         let norm = rms(&layer.input_norm, self.shape.norm_eps);
         backend.norm(&self.x, None, &norm, &mut self.n)?;

@@ -213,10 +213,7 @@ impl<B: Backend> Store<B> {
     /// Back to whoever lent it.
     pub(crate) fn close(self, widths: Widths) -> Holding {
         let others = 2 * self.outputs + self.inputs;
-        let kv = self.rows
-            * self
-                .dtype
-                .row_bytes(2 * widths.heads.kv_count * widths.heads.dim);
+        let kv = self.rows * self.dtype.row_bytes(widths.heads.kv_width());
         let layer = kv + Dtype::F32.row_bytes(others * widths.hidden);
         Holding {
             bytes: self.layers.len() * layer,

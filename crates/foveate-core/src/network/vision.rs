@@ -227,17 +227,7 @@ impl<B: Backend> Vision<B> {
             backend.linear(&n, &layer.query, Act::None, Into::Store, &mut q)?;
             backend.reshape(&mut wide, 2 * hidden);
             backend.linear(&n, &layer.key_value, Act::None, Into::Store, &mut wide)?;
-            backend.attend(
-                &Qkv {
-                    q: &q,
-                    kv: &wide,
-                    kept: &[],
-                },
-                &heads,
-                &plan,
-                None,
-                &mut n,
-            )?;
+            backend.attend(&Qkv::fresh(&q, &wide), &heads, &plan, None, &mut n)?;
             backend.linear(&n, &layer.output, Act::None, Into::Add, x)?;
             backend.norm(x, None, &layer_norm(&layer.norm2, norm_eps), &mut n)?;
             backend.reshape(&mut wide, mlp);

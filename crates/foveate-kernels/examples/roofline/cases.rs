@@ -246,17 +246,7 @@ fn attention(
         bytes: 0.0,
         run: Box::new(move |cpu| {
             let wanted = probing.is_some().then_some(&mut probe);
-            cpu.attend(
-                &Qkv {
-                    q: &q,
-                    kv: &kv,
-                    kept: &[],
-                },
-                &heads,
-                &plan,
-                wanted,
-                &mut out,
-            )
+            cpu.attend(&Qkv::fresh(&q, &kv), &heads, &plan, wanted, &mut out)
         }),
     }))
 }

@@ -227,6 +227,14 @@ pub struct Qkv<'a, Buf, Kept> {
     pub kept: &'a [&'a Kept],
 }
 
+impl<'a, Buf, Kept> Qkv<'a, Buf, Kept> {
+    /// Nothing is kept.
+    pub fn fresh(q: &'a Buf, kv: &'a Buf) -> Self {
+        let kept = &[];
+        Self { q, kv, kept }
+    }
+}
+
 /// The geometry of an attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
@@ -236,6 +244,13 @@ pub struct Heads {
     pub kv_count: usize,
     /// Width of one head.
     pub dim: usize,
+}
+
+impl Heads {
+    /// Numbers of a row of keys and values.
+    pub fn kv_width(&self) -> usize {
+        2 * self.kv_count * self.dim
+    }
 }
 
 /// Bytes held by a backend.

@@ -1,5 +1,8 @@
 //! Weighted sums of rows: one form for gathering, pooling, pruning, merging and guiding.
 
+use crate::error::{Error, Result, same};
+use crate::rows::check_rows;
+
 /// Weighted sums of rows in compressed form: output row `i` is
 /// `Σ weight[j] · x[from[j]]` over `j` in `starts[i]..starts[i + 1]`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,6 +53,21 @@ impl RowMap {
     /// Number of output rows.
     pub fn rows(&self) -> usize {
         self.starts.len().saturating_sub(1)
+    }
+
+    /// Refuses a map that is no map of `rows` input rows.
+    pub(crate) fn check(&self, rows: usize) -> Result<()> {
+        same("weights of a row map", self.from.len(), self.weight.len())?;
+        let ascending = self.starts.windows(2).all(|w| w[0] <= w[1]);
+        let end = self.starts.last().copied().unwrap_or(0) as usize;
+        if !ascending || end > self.from.len() {
+            return Err(Error::shape(
+                "starts of a row map",
+                format!("ascending, at most {}", self.from.len()),
+                format!("{end}"),
+            ));
+        }
+        check_rows("rows combined", &self.from, rows)
     }
 
     /// The `(input row, weight)` pairs of output row `i`.

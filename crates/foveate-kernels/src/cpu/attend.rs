@@ -119,7 +119,7 @@ fn check(
         ));
     }
     same("width of queries", heads.count * heads.dim, q.width)?;
-    let width = 2 * heads.kv_count * heads.dim;
+    let width = heads.kv_width();
     same("width of keys and values", width, kv.width)?;
     for kept in kept {
         let shape = &kept.shape;

@@ -14,7 +14,7 @@ use super::transpose::transpose;
 use crate::backend::Heads;
 use crate::error::{Error, Result, same};
 use crate::memory::Held;
-use crate::reference::{Plain, least_alike};
+use crate::reference::least_alike;
 use crate::rows::{Rows, check_rows};
 use crate::tensor::Dtype;
 
@@ -290,7 +290,7 @@ pub(super) fn keep_only(team: &Team, kept: &Kept, rows: &[u32]) -> Result<Kept> 
     Ok(less)
 }
 
-/// [`least_alike`] of values.
+/// [`least_alike`] of values that are kept in panels.
 pub(super) fn least_alike_values(
     kv: &Rows,
     rows: Range<usize>,
@@ -299,25 +299,19 @@ pub(super) fn least_alike_values(
     count: usize,
 ) -> Result<Vec<u32>> {
     let shape = kept.shape;
+    let width = shape.heads * shape.dim;
+    same("width of compared rows", 2 * width, kv.width)?;
     check_rows("rows compared", to, shape.rows)?;
-    let width = 2 * shape.heads * shape.dim;
-    // As rows of keys and values, without the keys.
-    let mut data = vec![0.0; to.len() * width];
-    for (slots, &row) in data.chunks_exact_mut(width.max(1)).zip(to) {
-        for (head, slots) in slots[width / 2..].chunks_mut(shape.dim).enumerate() {
+    let mut old = vec![0.0; to.len() * width];
+    for (slots, &row) in old.chunks_exact_mut(width.max(1)).zip(to) {
+        for (head, slots) in slots.chunks_mut(shape.dim).enumerate() {
             for (panel, slots) in slots.chunks_mut(LANES).enumerate() {
                 let row = row as usize..row as usize + 1;
                 kept.values(head, panel, &row).write(slots);
             }
         }
     }
-    let old = Plain {
-        data: &data,
-        rows: to.len(),
-        width,
-    };
-    let all: Vec<u32> = (0..to.len() as u32).collect();
-    least_alike(kv.plain(), rows, old, &all, width / 2..width, count)
+    least_alike(kv, rows, old.chunks_exact(width.max(1)), count)
 }
 
 impl Part<'_> {

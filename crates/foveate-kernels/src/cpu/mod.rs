@@ -53,7 +53,7 @@ pub use plan::Schedule;
 use crate::backend::{
     Act, Backend, Guess, Heads, Into, KernelName, Layout, Memory, Norm, Plan, Qkv, Rank, RowMap,
 };
-use crate::error::{Error, Result, same};
+use crate::error::{Result, same};
 use crate::quant::Format;
 use crate::rows::Rows;
 use crate::tensor::{Dtype, TensorView};
@@ -198,23 +198,11 @@ impl Backend for Cpu {
     }
 
     fn write(&mut self, rows: &[f32], out: &mut Rows, at: usize) -> Result<()> {
-        let width = out.width.max(1);
-        same("floats beyond whole rows written", 0, rows.len() % width)?;
-        out.place("rows written", at, rows.len() / width)?
-            .copy_from_slice(rows);
-        Ok(())
+        out.write(rows, at)
     }
 
     fn read(&mut self, x: &Rows, rows: Range<usize>, out: &mut Vec<f32>) -> Result<()> {
-        if rows.start > rows.end || rows.end > x.rows {
-            return Err(Error::shape(
-                "rows read",
-                format!("inside 0..{}", x.rows),
-                format!("{rows:?}"),
-            ));
-        }
-        out.extend_from_slice(&x.data[rows.start * x.width..rows.end * x.width]);
-        Ok(())
+        x.read(rows, out)
     }
 
     fn embed(&mut self, table: &Packed, ids: &[u32], out: &mut Rows, at: usize) -> Result<()> {

@@ -9,7 +9,7 @@ use super::share::Share;
 use super::team::Team;
 use crate::backend::{Into, Norm, NormKind, RowMap};
 use crate::error::{Error, Result, same};
-use crate::rows::{Rows, check_rows};
+use crate::rows::{Rows, check_rows, check_scatter};
 
 pub(super) fn embed(table: &Packed, ids: &[u32], out: &mut Rows, at: usize) -> Result<()> {
     same("width of an embedding", table.inputs, out.width)?;
@@ -32,7 +32,7 @@ pub(super) fn combine(
     at: usize,
 ) -> Result<()> {
     same("width of combined rows", x.width, out.width)?;
-    check_map(map, x.rows)?;
+    map.check(x.rows)?;
     let width = out.width;
     let share = Share::new(out.place("combined rows", at, map.rows())?);
     let sources = map.from.len().div_ceil(map.rows().max(1));
@@ -59,10 +59,7 @@ pub(super) fn scatter(
     into: Into,
     out: &mut Rows,
 ) -> Result<()> {
-    same("width of scattered rows", x.width, out.width)?;
-    same("slots of scattered rows", from.len(), to.len())?;
-    check_rows("rows scattered", from, x.rows)?;
-    check_rows("slots of scattered rows", to, out.rows)?;
+    check_scatter(x, from, to, out)?;
     let width = out.width;
     let share = Share::new(&mut out.data);
     let scatter = |range: Range<usize>| {
@@ -82,20 +79,6 @@ pub(super) fn scatter(
         scatter(0..from.len());
     }
     Ok(())
-}
-
-fn check_map(map: &RowMap, rows: usize) -> Result<()> {
-    same("weights of a row map", map.from.len(), map.weight.len())?;
-    let ascending = map.starts.windows(2).all(|w| w[0] <= w[1]);
-    let end = map.starts.last().copied().unwrap_or(0) as usize;
-    if !ascending || end > map.from.len() {
-        return Err(Error::shape(
-            "starts of a row map",
-            format!("ascending, at most {}", map.from.len()),
-            format!("{end}"),
-        ));
-    }
-    check_rows("rows combined", &map.from, rows)
 }
 
 pub(super) fn norm(

@@ -155,41 +155,24 @@ pub(super) fn guess(logits: &[f64], pick: &Pick<'_>) -> Guess {
     }
 }
 
-/// Rows of f32 as they lie in memory.
-#[derive(Clone, Copy)]
-pub(crate) struct Plain<'a> {
-    pub(crate) data: &'a [f32],
-    pub(crate) rows: usize,
-    pub(crate) width: usize,
-}
-
-/// [`Backend::least_alike`](crate::Backend::least_alike) of rows on the host.
-pub(crate) fn least_alike(
-    x: Plain<'_>,
+/// [`Backend::least_alike`](crate::Backend::least_alike); `old` are the values of the counterparts, in order.
+pub(crate) fn least_alike<'a>(
+    kv: &Rows,
     rows: Range<usize>,
-    kept: Plain<'_>,
-    to: &[u32],
-    columns: Range<usize>,
+    old: impl ExactSizeIterator<Item = &'a [f32]>,
     count: usize,
 ) -> Result<Vec<u32>> {
-    same("counterparts of compared rows", rows.len(), to.len())?;
-    same("width of compared rows", x.width, kept.width)?;
-    let last = to.iter().max().map_or(0, |r| *r as usize + 1);
-    if rows.end > x.rows || last > kept.rows || columns.end > x.width {
-        return Err(Error::shape(
-            "rows and columns compared",
-            format!("at most {}, {}, {}", x.rows, kept.rows, x.width),
-            format!("{}, {last}, {}", rows.end, columns.end),
-        ));
+    same("counterparts of compared rows", rows.len(), old.len())?;
+    if rows.end > kv.rows {
+        return Err(Error::shape("rows compared", kv.rows, rows.end));
     }
-    let part =
-        |of: Plain<'_>, row: usize| row * of.width + columns.start..row * of.width + columns.end;
     let first = rows.start as u32;
-    let pairs = rows
-        .zip(to)
-        .map(|(row, &to)| similarity(&x.data[part(x, row)], &kept.data[part(kept, to as usize)]));
-    let least = lowest(&pairs.collect::<Vec<_>>(), count);
-    Ok(least.iter().map(|i| first + i).collect())
+    let new = rows.map(|row| &kv.row(row)[kv.width / 2..]);
+    let pairs: Vec<f64> = new
+        .zip(old)
+        .map(|(new, old)| similarity(new, old))
+        .collect();
+    Ok(lowest(&pairs, count).iter().map(|i| first + i).collect())
 }
 
 /// Cosine similarity, each length at least 1e-8 (`torch.nn.functional.cosine_similarity`).

@@ -1,24 +1,25 @@
 //! The oracle: every operation as plain loops, one row at a time, sums in f64, stored as f32.
 
+mod attend;
 mod math;
+mod matrix;
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::backend::{
-    Act, Backend, Guess, Heads, Into, KernelName, Layout, Memory, Norm, Plan, Qkv, Rank, Rotation,
-    RowMap,
+    Act, Backend, Guess, Heads, Into, KernelName, Layout, Memory, Norm, Plan, Qkv, Rank, RowMap,
 };
 use crate::error::{Error, Result, same};
-use crate::memory::Held;
-use crate::quant::{Format, check_blocks, encode_row};
-use crate::rounding::round_row;
-use crate::rows::{Rows, check_rows};
+use crate::quant::Format;
+use crate::rows::{Rows, check_rows, check_scatter};
 use crate::tensor::{Dtype, TensorView};
+use attend::attend;
 pub use math::erf;
-pub(crate) use math::{Plain, frequency, least_alike};
-use math::{dot, gelu_erf, gelu_tanh, guess, normalise, report, rotate, softmax};
+pub(crate) use math::{frequency, least_alike};
+use math::{gelu_erf, gelu_tanh, guess, normalise};
+use matrix::Matrix;
 
 /// Plain loops. Slow, obvious, and what every other backend is tested against.
 #[derive(Debug, Default)]
@@ -32,40 +33,6 @@ pub struct Reference {
 pub struct Kept {
     rows: Rows,
     dtype: Dtype,
-}
-
-/// Row-major f32 with the bias beside it.
-#[derive(Debug)]
-pub struct Matrix {
-    layout: Layout,
-    outputs: usize,
-    inputs: usize,
-    data: Vec<f32>,
-    bias: Vec<f32>,
-    /// Inputs are rounded as beside q4.
-    rounds: bool,
-    #[expect(dead_code, reason = "counts the bytes until it is dropped")]
-    held: Held,
-}
-
-impl Matrix {
-    fn row(&self, r: usize) -> &[f32] {
-        &self.data[r * self.inputs..(r + 1) * self.inputs]
-    }
-
-    /// An input row as it is multiplied.
-    fn input(&self, x: &[f32]) -> Vec<f32> {
-        let mut x = x.to_vec();
-        if self.rounds {
-            round_row(&mut x);
-        }
-        x
-    }
-
-    fn dot(&self, r: usize, x: &[f32]) -> f32 {
-        let sum = dot(self.row(r), x) + f64::from(self.bias.get(r).copied().unwrap_or(0.0));
-        sum as f32
-    }
 }
 
 impl Backend for Reference {
@@ -105,43 +72,7 @@ impl Backend for Reference {
         layout: Layout,
         format: Format,
     ) -> Result<Matrix> {
-        let inputs = parts.first().map_or(0, TensorView::cols);
-        let dtype = format.of(parts);
-        let mut data = Vec::new();
-        for part in parts {
-            same("inputs of a fused weight", inputs, part.cols())?;
-            check_blocks(part)?;
-            if dtype == Dtype::F32 || dtype == part.dtype() {
-                data.extend(part.to_f32());
-                continue;
-            }
-            let mut row = vec![0.0; inputs];
-            for r in 0..part.rows() {
-                part.read_row(r, &mut row);
-                let mut stored = Vec::new();
-                encode_row(dtype, &row, &mut stored);
-                data.extend(TensorView::new(dtype, 1, inputs, &stored)?.to_f32());
-            }
-        }
-        let bias: Vec<f32> = biases.iter().flat_map(TensorView::to_f32).collect();
-        let outputs = data.len().checked_div(inputs).unwrap_or(0);
-        if !bias.is_empty() {
-            same("bias of a linear", outputs, bias.len())?;
-        }
-        if layout == Layout::Gated {
-            same("parts of a gated weight", 2, parts.len())?;
-            same("outputs of gate and up", parts[0].rows(), parts[1].rows())?;
-        }
-        let held = Held::new(&self.weights, (data.len() + bias.len()) * size_of::<f32>());
-        Ok(Matrix {
-            layout,
-            outputs,
-            inputs,
-            data,
-            bias,
-            rounds: dtype == Dtype::Q4,
-            held,
-        })
+        Matrix::new(parts, biases, layout, format, &self.weights)
     }
 
     fn buf(&self, rows: usize, width: usize) -> Result<Rows> {
@@ -156,7 +87,7 @@ impl Backend for Reference {
                 format!("{dtype:?}"),
             ));
         }
-        let rows = self.buf(rows, 2 * heads.kv_count * heads.dim)?;
+        let rows = self.buf(rows, heads.kv_width())?;
         Ok(Kept { rows, dtype })
     }
 
@@ -174,24 +105,11 @@ impl Backend for Reference {
     }
 
     fn write(&mut self, rows: &[f32], out: &mut Rows, at: usize) -> Result<()> {
-        let end = at * out.width + rows.len();
-        if end > out.data.len() {
-            return Err(Error::shape(
-                "rows written",
-                out.rows,
-                format!("rows up to {}", end / out.width.max(1)),
-            ));
-        }
-        out.data[at * out.width..end].copy_from_slice(rows);
-        Ok(())
+        out.write(rows, at)
     }
 
     fn read(&mut self, x: &Rows, rows: Range<usize>, out: &mut Vec<f32>) -> Result<()> {
-        if rows.end > x.rows {
-            return Err(Error::shape("rows read", x.rows, rows.end));
-        }
-        out.extend_from_slice(&x.data[rows.start * x.width..rows.end * x.width]);
-        Ok(())
+        x.read(rows, out)
     }
 
     fn embed(&mut self, table: &Matrix, ids: &[u32], out: &mut Rows, at: usize) -> Result<()> {
@@ -212,7 +130,7 @@ impl Backend for Reference {
 
     fn combine(&mut self, x: &Rows, map: &RowMap, out: &mut Rows, at: usize) -> Result<()> {
         same("width of combined rows", x.width, out.width)?;
-        check_rows("rows combined", &map.from, x.rows)?;
+        map.check(x.rows)?;
         out.place("combined rows", at, map.rows())?;
         for i in 0..map.rows() {
             let row = out.row_mut(at + i);
@@ -234,10 +152,7 @@ impl Backend for Reference {
         into: Into,
         out: &mut Rows,
     ) -> Result<()> {
-        same("width of scattered rows", x.width, out.width)?;
-        same("slots of scattered rows", from.len(), to.len())?;
-        check_rows("rows scattered", from, x.rows)?;
-        check_rows("slots of scattered rows", to, out.rows)?;
+        check_scatter(x, from, to, out)?;
         for (&from, &to) in from.iter().zip(to) {
             let row = out.row_mut(to as usize);
             for (slot, value) in row.iter_mut().zip(x.row(from as usize)) {
@@ -279,8 +194,11 @@ impl Backend for Reference {
         to: &[u32],
         count: usize,
     ) -> Result<Vec<u32>> {
-        let values = kv.width / 2..kv.width;
-        least_alike(kv.plain(), rows, kept.rows.plain(), to, values, count)
+        let old = &kept.rows;
+        same("width of compared rows", old.width, kv.width)?;
+        check_rows("rows compared", to, old.rows)?;
+        let values = |row: &u32| &old.row(*row as usize)[old.width / 2..];
+        least_alike(kv, rows, to.iter().map(values), count)
     }
 
     fn norm(
@@ -341,79 +259,13 @@ impl Backend for Reference {
 
     fn attend(
         &mut self,
-        &Qkv { q, kv, kept }: &Qkv<'_, Rows, Kept>,
+        qkv: &Qkv<'_, Rows, Kept>,
         heads: &Heads,
         plan: &Plan,
-        mut probe: Option<&mut Rows>,
+        probe: Option<&mut Rows>,
         out: &mut Rows,
     ) -> Result<()> {
-        same("width of queries", heads.count * heads.dim, q.width)?;
-        let sources: Vec<&Rows> = std::iter::once(kv)
-            .chain(kept.iter().map(|k| &k.rows))
-            .collect();
-        for kv in &sources {
-            same(
-                "width of keys and values",
-                2 * heads.kv_count * heads.dim,
-                kv.width,
-            )?;
-        }
-        let kv: Vec<&[f32]> = sources
-            .iter()
-            .flat_map(|kv| (0..kv.rows).map(|r| kv.row(r)))
-            .collect();
-        same("width of attention output", q.width, out.width)?;
-        self.resize(out, q.rows)?;
-        let scale = 1.0 / (heads.dim as f32).sqrt();
-        for span in &plan.spans {
-            for head in 0..heads.count {
-                let kv_head = head / (heads.count / heads.kv_count);
-                let rotated = |row: &[f32], h: usize, position: Option<u32>| {
-                    let mut v = row[h * heads.dim..(h + 1) * heads.dim].to_vec();
-                    if let (Some(rotation), Some(position)) = (&plan.rotation, position) {
-                        rotate(rotation, position, &mut v);
-                    }
-                    v
-                };
-                let position = |of: fn(&Rotation) -> &Vec<u32>, r: usize| {
-                    plan.rotation.as_ref().map(|rotation| of(rotation)[r])
-                };
-                let keys: Vec<Vec<f32>> = span
-                    .keys
-                    .clone()
-                    .map(|r| rotated(kv[r], kv_head, position(|p| &p.keys, r)))
-                    .collect();
-                for r in span.queries.clone() {
-                    let query = rotated(q.row(r), head, position(|p| &p.queries, r));
-                    let mut scores: Vec<f32> =
-                        keys.iter().map(|k| scale * dot(k, &query) as f32).collect();
-                    for hidden in plan.hidden.iter().filter(|hidden| hidden.query == r) {
-                        scores[hidden.key - span.keys.start] = f32::NEG_INFINITY;
-                    }
-                    let weights = softmax(scores);
-                    let target = &mut out.row_mut(r)[head * heads.dim..(head + 1) * heads.dim];
-                    target.fill(0.0);
-                    for (weight, key) in weights.iter().zip(span.keys.clone()) {
-                        let value = &kv[key][(heads.kv_count + kv_head) * heads.dim..];
-                        for (o, v) in target.iter_mut().zip(value) {
-                            *o += weight * v;
-                        }
-                    }
-                    if let Some(probe) = probe.as_deref_mut() {
-                        let share = 1.0 / heads.count as f32;
-                        report(
-                            &plan.asks,
-                            r,
-                            span.keys.start,
-                            &weights,
-                            share,
-                            &mut probe.data,
-                        );
-                    }
-                }
-            }
-        }
-        Ok(())
+        attend(qkv, heads, plan, probe, out)
     }
 
     fn rank(

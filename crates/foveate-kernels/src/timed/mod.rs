@@ -148,7 +148,7 @@ impl<B: Backend> Backend for Timed<B> {
     fn kept(&self, rows: usize, heads: &Heads, dtype: Dtype) -> Result<Self::Kept> {
         Ok(Kept {
             inner: self.inner.kept(rows, heads, dtype)?,
-            row: dtype.row_bytes(2 * heads.kv_count * heads.dim),
+            row: dtype.row_bytes(heads.kv_width()),
             rows,
         })
     }

@@ -70,7 +70,7 @@ pub(crate) fn upload<B: Backend>(b: &mut B, x: &[f32], width: usize) -> B::Buf {
 
 /// A store of these rows of keys and values.
 pub(crate) fn kept<B: Backend>(b: &mut B, x: &[f32], heads: &Heads, dtype: Dtype) -> B::Kept {
-    let width = 2 * heads.kv_count * heads.dim;
+    let width = heads.kv_width();
     let all: Vec<u32> = (0..(x.len() / width) as u32).collect();
     let kv = upload(b, x, width);
     let mut kept = b.kept(all.len(), heads, dtype).expect("a store");
@@ -200,7 +200,7 @@ impl Attention {
                 .iter()
                 .map(|x| 3.0 * x)
                 .collect(),
-            kv: random(key_rows * 2 * heads.kv_count * heads.dim, seed + 1),
+            kv: random(key_rows * heads.kv_width(), seed + 1),
             cuts: Vec::new(),
             dtype: Dtype::F32,
         }
@@ -208,7 +208,7 @@ impl Attention {
 
     /// Rows of keys and values.
     pub(crate) fn keys(&self) -> usize {
-        self.kv.len() / (2 * self.heads.kv_count * self.heads.dim)
+        self.kv.len() / self.heads.kv_width()
     }
 
     pub(crate) fn probe_len(&self) -> usize {
@@ -220,7 +220,7 @@ impl Attention {
         let width = self.heads.count * self.heads.dim;
         let rows = self.q.len() / width;
         let q = upload(b, &self.q, width);
-        let kv_width = 2 * self.heads.kv_count * self.heads.dim;
+        let kv_width = self.heads.kv_width();
         let (mut kept_rows, mut rest) = (Vec::new(), self.kv.as_slice());
         for rows in self.cuts.iter().skip(1).rev() {
             let (less, part) = rest.split_at(rest.len() - rows * kv_width);

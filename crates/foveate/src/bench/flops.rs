@@ -61,7 +61,7 @@ impl Flops {
     pub(crate) fn of(shape: &DecoderShape, rows: &Rows) -> Self {
         let hidden = shape.hidden as f64;
         let width = (shape.heads.count * shape.heads.dim) as f64;
-        let key_value = (2 * shape.heads.kv_count * shape.heads.dim) as f64;
+        let key_value = shape.heads.kv_width() as f64;
         let mut flops = Self::default();
         for (layer, entering) in rows.entering.iter().enumerate() {
             let last = layer + 1 == rows.entering.len();

@@ -41,8 +41,8 @@ pub(super) fn check_memory(shape: &NamedShape, machine: &MachineArgs) -> Result<
 fn needed(shape: &NamedShape, dtype: Storage) -> u64 {
     let decoder = &shape.decoder;
     let (hidden, mlp) = (decoder.hidden as f64, decoder.mlp as f64);
-    let keys = (decoder.heads.kv_count * decoder.heads.dim) as f64;
-    let layer = 2.0 * hidden * hidden + 2.0 * hidden * keys + 3.0 * hidden * mlp;
+    let key_value = decoder.heads.kv_width() as f64;
+    let layer = 2.0 * hidden * hidden + hidden * key_value + 3.0 * hidden * mlp;
     let ids = 2.0 * decoder.vocabulary as f64 * hidden;
     let (of_layer, of_id) = match dtype {
         Storage::Auto | Storage::F32 => (4.0, 4.0),

@@ -173,11 +173,7 @@ pub(crate) fn main(args: &EvalArgs, arguments: &[OsString], origins: &Origins) -
         std::fs::write(path, report).with_context(|| format!("writing {}", path.display()))?;
         note(&format!("wrote {}", path.display()));
     }
-    Ok(if page.all_refused() {
-        ExitCode::from(3)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(exit::unless_refused(page.all_refused()))
 }
 
 /// Refuses flags that could only fail later.

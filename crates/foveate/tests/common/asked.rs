@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{foveate, run, stderr, stdout};
+use super::foveate;
 
 pub(crate) fn eval(arguments: &[&str]) -> Command {
     let mut command = foveate();
@@ -44,15 +44,6 @@ pub(crate) fn ask(file: &Path, arguments: &[&str]) -> Command {
     command.arg(file).arg("--image-root").arg(demo());
     command.args(arguments);
     command
-}
-
-pub(crate) fn rows(command: &mut Command) -> Vec<Value> {
-    let output = run(command);
-    assert!(output.status.success(), "{}", stderr(&output));
-    let text = stdout(&output);
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect()
 }
 
 pub(crate) fn mean(row: &Value, part: &str) -> f64 {

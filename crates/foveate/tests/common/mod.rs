@@ -79,3 +79,13 @@ pub(crate) fn object(command: &mut Command) -> Value {
     assert_eq!(text.lines().count(), 1, "{text}");
     serde_json::from_str(&text).expect("one JSON object")
 }
+
+/// Every line of what is printed.
+pub(crate) fn rows(command: &mut Command) -> Vec<Value> {
+    let output = run(command);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
+}

@@ -111,11 +111,7 @@ pub(crate) fn main(
         note(&format!("wrote {}", path.display()));
     }
     let all_refused = rows.len() > 1 && rows[1..].iter().all(|(_, summary)| summary.is_none());
-    Ok(if all_refused {
-        ExitCode::from(3)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(exit::unless_refused(all_refused))
 }
 
 /// Refuses what measures the steps of one answer and means nothing for whole answers side by side.
