@@ -86,6 +86,53 @@ def draw(things: Scene, background: tuple[int, int, int]) -> Image.Image:
     return picture.convert("RGB")
 
 
+def written(lines: list[tuple[str, ...]], size: int, background: tuple[int, int, int]) -> Image.Image:
+    """Lines of a word, or of a thing at the left and its price at the right; `size` of the font in training pixels."""
+    picture = Image.new("RGB", (SIZE, SIZE), background)
+    font, ink = ImageFont.truetype(str(DIGIT_FONTS[0]), size * SCALE), (20, 20, 40)
+    step = SIZE / len(lines)
+    for row, line in enumerate(lines):
+        y = (row + 0.5) * step
+        if len(line) == 1:
+            ImageDraw.Draw(picture).text((SIZE / 2, y), line[0], font=font, fill=ink, anchor="mm")
+        else:
+            ImageDraw.Draw(picture).text((2 * SCALE, y), line[0], font=font, fill=ink, anchor="lm")
+            ImageDraw.Draw(picture).text((SIZE - 2 * SCALE, y), line[1], font=font, fill=ink, anchor="rm")
+    return picture
+
+
+def chart(bars: list[tuple[str, int]], background: tuple[int, int, int]) -> Image.Image:
+    """Bars of a colour and a height in training pixels."""
+    picture = Image.new("RGB", (SIZE, SIZE), background)
+    draw = ImageDraw.Draw(picture)
+    floor, step, width = 56 * SCALE, 50 * SCALE // len(bars), 10 * SCALE
+    for place, (name, height) in enumerate(bars):
+        left = 7 * SCALE + place * step
+        draw.rectangle((left, floor - height * SCALE, left + width - 1, floor - 1), fill=COLORS[name])
+    draw.rectangle((4 * SCALE, floor, 57 * SCALE, floor + SCALE - 1), fill=(60, 60, 60))
+    draw.rectangle((4 * SCALE, 5 * SCALE, 5 * SCALE - 1, floor), fill=(60, 60, 60))
+    return picture
+
+
+WRITTEN = {
+    "receipt": (written([("tea", "42"), ("milk", "17"), ("egg", "63")], 14, (240, 236, 226)), {
+        "What does the milk cost?": "17",
+        "How much is the tea?": "42",
+        "What costs 63?": "egg",
+    }),
+    "bars": (chart([("red", 21), ("blue", 45), ("yellow", 11)], (232, 238, 244)), {
+        "Which bar is the tallest?": "blue",
+        "Which bar is the shortest?": "yellow",
+        "Is the red bar taller than the yellow bar?": "yes",
+        "How many bars are there?": "three",
+    }),
+    "word": (written([("train",)], 20, (228, 240, 224)), {
+        "What does the text say?": "train",
+        "Read the text.": "train",
+    }),
+}
+
+
 def main() -> None:
     torch.set_num_threads(2)
     model, text = load(Path(__file__).parents[1] / "models/foveate-nano")
@@ -95,9 +142,10 @@ def main() -> None:
         "Drawn by `training/demo.py`, which also wrote this page with the answers of the exported model",
         "(480x480 pictures, resized to 60x60 with Pillow's bicubic filter, 32 tokens in 16 steps).", "",
     ]
-    for name, (things, background, questions) in SCENES.items():
+    pictures = {name: (draw(things, background), questions) for name, (things, background, questions) in SCENES.items()}
+    for name, (picture, questions) in (pictures | WRITTEN).items():
         path = DEMO / f"{name}.png"
-        draw(things, background).save(path, optimize=True)
+        picture.save(path, optimize=True)
         pixels = np.stack([load_picture(path)] * len(questions))
         lines += [f"## {path.name}", "", f"![{name}]({path.name})", "", "| question | answer | right answer if other |"]
         lines += ["| --- | --- | --- |"]

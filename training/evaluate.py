@@ -29,7 +29,8 @@ def main() -> None:
     if options.config == "tiny":
         from evaluate_tiny import evaluate
     else:
-        from evaluate_nano import evaluate, write_captions, write_held_out
+        from evaluate_nano import evaluate
+        from frozen_nano import write_captions, write_held_out
 
         if options.write_held_out:
             return write_held_out(options.write_held_out)

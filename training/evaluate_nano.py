@@ -1,9 +1,6 @@
 """Answers the frozen questions in heldout/ with an exported foveate-nano, in plain PyTorch."""
 
 import argparse
-import hashlib
-import json
-import random
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +8,11 @@ import torch
 from PIL import Image
 
 from exported import load
+from frozen_nano import read_held_out
 from model import Foveate, generate
-from questions import FAMILIES, score
-from scenes import IMAGE_SIZE, draw_scenes, random_scene
+from questions import score
+from scenes import IMAGE_SIZE
 from text import Text
-
-HERE = Path(__file__).parent
-HELD_OUT = HERE / "heldout"
-HELD_OUT_SEED = 20_260_101
-SCENES_PER_SHEET = 20  # a row of a sheet
 
 
 def load_picture(path: Path) -> np.ndarray:
@@ -53,83 +46,18 @@ def answer(
     return answers
 
 
-def write_held_out(per_family: int) -> None:
-    """Draws the frozen set: one sheet of pictures, questions.json, and their checksums.
-
-    A scene is asked one question of every family that fits; scenes are drawn until every family
-    has enough. The seed is not used in training, and two scenes are never the same picture.
-    """
-    rng = random.Random(HELD_OUT_SEED)
-    counts = dict.fromkeys(FAMILIES, 0)
-    scenes, records = [], []
-    while min(counts.values()) < per_family:
-        scene = random_scene(rng)
-        asked = []
-        for family, ask in FAMILIES.items():
-            found = ask(rng, scene) if counts[family] < per_family else None
-            if found:
-                counts[family] += 1
-                question, truth = found
-                asked.append({"picture": len(scenes), "family": family, "question": question, "answer": truth})
-        if asked:
-            scenes.append(scene)
-            records.extend(asked)
-    images = draw_scenes(rng, scenes)
-    missing = -len(images) % SCENES_PER_SHEET
-    padded = np.concatenate([images, np.zeros((missing, *images.shape[1:]), np.uint8)])
-    grid = padded.reshape(-1, SCENES_PER_SHEET, IMAGE_SIZE, IMAGE_SIZE, 3).swapaxes(1, 2)
-    HELD_OUT.mkdir(exist_ok=True)
-    Image.fromarray(grid.reshape(-1, SCENES_PER_SHEET * IMAGE_SIZE, 3)).save(HELD_OUT / "pictures.webp", lossless=True)
-    lines = ",\n".join(json.dumps(record) for record in records)
-    (HELD_OUT / "questions.json").write_text(f"[\n{lines}\n]\n")
-    names = ["pictures.webp", "questions.json"]
-    sums = [f"{hashlib.sha256((HELD_OUT / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
-    (HELD_OUT / "sha256sums.txt").write_text("".join(sums))
-
-
-def read_held_out() -> tuple[list[dict], np.ndarray]:
-    """The questions of the frozen set and, for each, its picture."""
-    for line in (HELD_OUT / "sha256sums.txt").read_text().splitlines():
-        digest, name = line.split()
-        assert hashlib.sha256((HELD_OUT / name).read_bytes()).hexdigest() == digest, f"{name} has changed"
-    records = json.loads((HELD_OUT / "questions.json").read_text())
-    sheet = np.asarray(Image.open(HELD_OUT / "pictures.webp").convert("RGB"))
-    grid = sheet.reshape(-1, IMAGE_SIZE, SCENES_PER_SHEET, IMAGE_SIZE, 3).swapaxes(1, 2)
-    pictures = grid.reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3)
-    return records, pictures[[record["picture"] for record in records]]
-
-
-def write_captions(folder: Path, model: Path, count: int, tokens: int = 20) -> None:
-    """Draws pictures whose captions are long, with a questions.jsonl for `foveate bench --matrix --jsonl`.
-
-    The seed is used by nothing else.
-    """
-    rng = random.Random(HELD_OUT_SEED + 1)
-    text = Text(model / "tokenizer.json")
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = []
-    while len(lines) < count:
-        scene = random_scene(rng)
-        question, truth = FAMILIES["caption"](rng, scene)
-        if len(text.encode(truth)) >= tokens:
-            name = f"{len(lines)}.png"
-            Image.fromarray(draw_scenes(rng, [scene])[0]).save(folder / name)
-            lines.append(json.dumps({"image": name, "question": question, "answer": truth}))
-    (folder / "questions.jsonl").write_text("".join(f"{line}\n" for line in lines))
-
-
 def evaluate(options: argparse.Namespace) -> dict:
     """Score and number of questions by family."""
     model, text = load(options.model)
     records, images = read_held_out()
-    chosen, seen = [], dict.fromkeys(FAMILIES, 0)
+    chosen, seen = [], dict.fromkeys((record["family"] for record in records), 0)
     for index, record in enumerate(records):
         seen[record["family"]] += 1
         if not options.limit or seen[record["family"]] <= options.limit:
             chosen.append(index)
     records, images = [records[index] for index in chosen], images[chosen]
     answers = answer(model, text, images, [record["question"] for record in records])
-    scores = {family: [] for family in FAMILIES}
+    scores = {family: [] for family in seen}
     for record, said in zip(records, answers):
         scores[record["family"]].append(score(record["family"], said, record["answer"]))
     return {

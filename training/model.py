@@ -229,7 +229,10 @@ class PatchHead(nn.Module):
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """Loss over class, tens digit and units digit of every patch."""
         outputs = self.linear(features).flatten(0, 1).split(self.sizes, -1)
-        losses = [F.cross_entropy(x, y, ignore_index=-100) for x, y in zip(outputs, labels.flatten(0, 1).T)]
+        losses = []
+        for scores, targets in zip(outputs, labels.flatten(0, 1).T):
+            known = (targets >= 0).sum().clamp(min=1)
+            losses.append(F.cross_entropy(scores, targets, ignore_index=-100, reduction="sum") / known)
         return losses[0] + 0.5 * (losses[1] + losses[2])
 
 

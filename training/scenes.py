@@ -45,8 +45,10 @@ CELLS = ["top left", "top right", "bottom left", "bottom right"]
 SHAPE_SPRITE_SIZES = (18, 22, 26)
 EMOJI_SPRITE_SIZES = (22, 25, 28)
 
-# The classes of the auxiliary per-patch loss.
-PATCH_CLASSES = ["nothing", "number", *EMOJI, *(f"{color} {shape}" for color in COLORS for shape in SHAPES)]
+# The classes of the auxiliary per-patch loss; the letters are for pictures of words.
+THINGS = ["nothing", "number", *EMOJI, *(f"{color} {shape}" for color in COLORS for shape in SHAPES)]
+FIRST_LETTER = len(THINGS)
+PATCH_CLASSES = [*THINGS, *"abcdefghijklmnopqrstuvwxyz"]
 PATCH_CLASS_INDEX = {name: index for index, name in enumerate(PATCH_CLASSES)}
 
 
@@ -72,6 +74,7 @@ class Thing:
         return PATCH_CLASS_INDEX["number" if self.is_number else self.name]
 
 
+Blend = tuple[np.ndarray, np.ndarray]
 Scene = dict[int, Thing]  # cell index (0 top left ... 3 bottom right) -> thing
 
 
@@ -134,9 +137,13 @@ def render_sprites():
     return sprites, digits
 
 
+def blend_of(sprite: np.ndarray) -> Blend:
+    """Both factors of alpha blending, which is image * (1 - alpha) + color * alpha."""
+    return 1 - sprite[..., 3:] / 255, sprite[..., :3] * sprite[..., 3:] / 255
+
+
 SPRITES, DIGITS = render_sprites()
-# Alpha blending is image * (1 - alpha) + color * alpha; keep both factors ready.
-BLENDS = {key: (1 - sprite[..., 3:] / 255, sprite[..., :3] * sprite[..., 3:] / 255) for key, sprite in SPRITES.items()}
+BLENDS = {key: blend_of(sprite) for key, sprite in SPRITES.items()}
 
 
 def random_shape(rng: random.Random) -> Thing:
@@ -169,6 +176,12 @@ def random_scene(rng: random.Random) -> Scene:
     return dict(sorted(scene.items()))
 
 
+def scene_of_pictograms(rng: random.Random) -> Scene:
+    """Two to four different pictograms in different cells."""
+    cells = sorted(rng.sample(range(4), rng.choice([2, 3, 4])))
+    return {cell: Thing(name) for cell, name in zip(cells, rng.sample(list(EMOJI), len(cells)))}
+
+
 def scene_of_shapes(rng: random.Random) -> Scene:
     """Two to four different shapes in different cells."""
     scene: Scene = {}
@@ -191,8 +204,11 @@ def blend(image: np.ndarray, keep: np.ndarray, add: np.ndarray, left: int, top: 
     region += add
 
 
-def draw_things(rng: random.Random, image: np.ndarray, scene: Scene) -> None:
-    """Draws the things of `scene` into a float32 background, with random sizes and offsets."""
+def draw_things(rng: random.Random, image: np.ndarray, scene: Scene, pictograms) -> None:
+    """Draws the things of `scene` into a float32 background, with random sizes and offsets.
+
+    Pictograms are the font's where `pictograms` is None.
+    """
     for cell, thing in scene.items():
         x = cell % 2 * CELL_SIZE + CELL_SIZE // 2 + rng.randint(-2, 2)
         y = cell // 2 * CELL_SIZE + CELL_SIZE // 2 + rng.randint(-2, 2)
@@ -203,12 +219,16 @@ def draw_things(rng: random.Random, image: np.ndarray, scene: Scene) -> None:
             blend(image, 1 - coverage, coverage * ink, x - coverage.shape[1] // 2, y - 11)
         else:
             size = rng.choice(SHAPE_SPRITE_SIZES if thing.is_shape else EMOJI_SPRITE_SIZES)
-            keep, add = BLENDS[thing.name, size]
+            packed = pictograms and not thing.is_shape
+            keep, add = pictograms.pick(rng, thing.name, size) if packed else BLENDS[thing.name, size]
             blend(image, keep, add, x - keep.shape[1] // 2, y - keep.shape[0] // 2)
 
 
-def draw_scenes(rng: random.Random, scenes: list[Scene]) -> np.ndarray:
-    """Pictures of the scenes, uint8 [count, 60, 60, 3]: light tinted gradient, things, noise."""
+def draw_scenes(rng: random.Random, scenes: list[Scene], pictograms=None) -> np.ndarray:
+    """Pictures of the scenes, uint8 [count, 60, 60, 3]: light tinted gradient, things, noise.
+
+    `pictograms` (pictograms.py) may have art styles beside the font's.
+    """
     count = len(scenes)
     noise = np.random.default_rng(rng.getrandbits(64))
     ramp = np.linspace(-1, 1, IMAGE_SIZE, dtype=np.float32)
@@ -216,7 +236,7 @@ def draw_scenes(rng: random.Random, scenes: list[Scene]) -> np.ndarray:
     images = noise.integers(150, 251, (count, 1, 1, 3)).astype(np.float32)
     images = images + slopes[0] * ramp[None, :, None, None] + slopes[1] * ramp[None, None, :, None]
     for image, scene in zip(images, scenes):
-        draw_things(rng, image, scene)
+        draw_things(rng, image, scene, pictograms)
     amount = noise.uniform(0, 6, (count, 1, 1, 1)).astype(np.float32)
     images += noise.standard_normal((count, IMAGE_SIZE, IMAGE_SIZE, 1), np.float32) * amount
     return np.clip(images, 0, 255).astype(np.uint8)

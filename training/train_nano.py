@@ -1,4 +1,4 @@
-"""How foveate-nano learns, from scratch and on a CPU, on scenes drawn on the fly.
+"""How foveate-nano learns, from scratch and on a CPU, on pictures drawn on the fly.
 
 First the vision tower alone learns what every patch shows, which is cheap; then the whole model
 learns to answer by LLaDA's masked diffusion, with the patch loss as a helper.
@@ -14,21 +14,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from families.assets import Assets
 from model import Config, Foveate, PatchHead, generate
-from questions import FAMILIES, draw_questions, score
-from scenes import PATCH_CLASSES, draw_scenes, patch_labels, random_scene, scene_of_shapes
+from nano_pictures import Mixture
+from questions import FAMILIES, score
+from scenes import PATCH_CLASSES, draw_scenes, random_scene
 from text import Text
 from trainer import Trainer
 
 IMAGES_PER_STEP = 32
-QUESTIONS_PER_IMAGE = 4
 VISION_IMAGES_PER_STEP = 128
 CANVAS_LENGTHS, CANVAS_WEIGHTS = [4, 8, 16, 32], [9, 5, 2, 4]
 CAPTION_CANVAS_LENGTHS, CAPTION_CANVAS_WEIGHTS = [16, 24, 32], [1, 1, 5]
 FILLER_WEIGHT = 0.1
-# Share of training scenes with two to four shapes and nothing else. A question about the shape of a
-# colour teaches nothing where there is one shape, and that is most scenes of the held-out kind.
-SHAPES_ONLY = 0.35
+BUCKET = 16  # tokens by which the lengths of sequences of a batch may differ
 EMA_DECAY = 0.99
 
 
@@ -40,24 +39,6 @@ def draw_canvas(rng: random.Random, text: Text, family: str, answer: str) -> tup
     else:
         length = rng.choices(CANVAS_LENGTHS, CANVAS_WEIGHTS)[0]
     return ids + [text.end_id] * (length - len(ids)), len(ids)
-
-
-def blur(images: np.ndarray, amount: float) -> np.ndarray:
-    """A light blur or sharpening with a three-tap kernel, as resizing filters leave behind."""
-    x = images.astype(np.float32)
-    for axis in (1, 2):
-        x = x + amount * (np.roll(x, 1, axis) + np.roll(x, -1, axis) - 2 * x)
-    return np.clip(x, 0, 255).astype(np.uint8)
-
-
-def draw_images(rng: random.Random, count: int):
-    """Scenes, their pictures (half of the batches slightly blurred) and patch labels."""
-    scenes = [scene_of_shapes(rng) if rng.random() < SHAPES_ONLY else random_scene(rng) for _ in range(count)]
-    images = draw_scenes(rng, scenes)
-    if rng.random() < 0.5:
-        images = blur(images, rng.uniform(-0.05, 0.12))
-    labels = np.stack([patch_labels(scene) for scene in scenes])
-    return scenes, torch.from_numpy(images), torch.from_numpy(labels)
 
 
 def masked_positions(rng: random.Random, length: int, used: int) -> list[bool]:
@@ -76,22 +57,20 @@ def masked_positions(rng: random.Random, length: int, used: int) -> list[bool]:
     return [rng.random() < ratios[place >= used] for place in range(length)]
 
 
-def answer_loss(rng: random.Random, model: Foveate, text: Text, visual: Tensor, scenes) -> tuple[Tensor, Tensor]:
+def answer_loss(rng: random.Random, model: Foveate, text: Text, visual: Tensor, questions) -> tuple[Tensor, Tensor]:
     """Weighted sum of the cross-entropies of masked answer tokens, and the sum of the weights.
 
     Every question is a sequence of its own behind the tokens of its picture, as at inference.
-    Short and long sequences are batched apart.
+    Sequences of about one length are batched together.
     """
-    buckets: dict[bool, list] = {False: [], True: []}
-    for index, scene in enumerate(scenes):
-        for family, question, answer in draw_questions(rng, scene, QUESTIONS_PER_IMAGE):
+    buckets: dict[int, list] = {}
+    for index, asked in enumerate(questions):
+        for family, question, answer in asked:
             before, after = text.prompt(question)
             canvas, used = draw_canvas(rng, text, family, answer)
-            buckets[len(canvas) > 8].append((index, after, canvas, used))
+            buckets.setdefault((len(after) + len(canvas)) // BUCKET, []).append((index, after, canvas, used))
     loss, weight = torch.zeros(()), torch.zeros(())
     for rows in buckets.values():
-        if not rows:
-            continue
         width = max(len(after) + len(canvas) for _, after, canvas, _ in rows)
         inputs = torch.zeros(len(rows), width, dtype=torch.long)
         present = torch.zeros(len(rows), width, dtype=torch.bool)
@@ -119,19 +98,20 @@ def answer_loss(rng: random.Random, model: Foveate, text: Text, visual: Tensor, 
 def patch_names(text: Text) -> tuple[Tensor, Tensor]:
     """Token ids of all words in names, and which of them name each patch class, [classes, ids]."""
     words = sorted({word for name in PATCH_CLASSES for word in name.split()})
-    pairs = [(word, text.encode(prefix + word)) for word in words for prefix in ("", " ")]
+    pairs = [(word, text.encode(prefix + word)) for word in words for prefix in ("", " ")[: len(word)]]  # no " a"
     pairs = [(word, ids[0]) for word, ids in pairs if len(ids) == 1]
     table = torch.tensor([[float(word in name.split()) for word, _ in pairs] for name in PATCH_CLASSES])
     return torch.tensor([token for _, token in pairs]), table
 
 
-def naming_loss(visual: Tensor, embedding: torch.nn.Embedding, ids: Tensor, targets: Tensor) -> Tensor:
-    """Pulls a visual token towards the embeddings of the words for what it shows.
+def naming_loss(visual: Tensor, embedding: torch.nn.Embedding, ids: Tensor, table: Tensor, classes: Tensor) -> Tensor:
+    """Pulls a visual token towards the embeddings of the words for what it shows, where that is known.
 
     The language model can then find a thing by its name without having to discover the mapping.
     """
-    logits = visual @ embedding(ids).T - 3
-    return 4 * F.binary_cross_entropy_with_logits(logits, targets)
+    known = classes >= 0
+    logits = visual[known] @ embedding(ids).T - 3
+    return 4 * F.binary_cross_entropy_with_logits(logits, table[classes[known]])
 
 
 class NanoTrainer(Trainer):
@@ -144,32 +124,37 @@ class NanoTrainer(Trainer):
         model = Foveate(Config(text.vocabulary_size))
         super().__init__(options, model, PatchHead(model.config, len(PATCH_CLASSES)), text, EMA_DECAY)
         self.name_ids, self.name_table = patch_names(text)
+        self.mixture = Mixture(self.rng, Assets("train"))
 
     def train_step(self) -> tuple[float, float]:
         """One optimizer step; returns the answer loss and the patch loss."""
         vision_only = self.elapsed < self.options.vision_minutes * 60
         self.set_rates()
-        count = VISION_IMAGES_PER_STEP if vision_only else IMAGES_PER_STEP
-        scenes, images, labels = draw_images(self.rng, count)
+        if vision_only:
+            pictures = self.mixture.draw(VISION_IMAGES_PER_STEP, easy_vqa=0)
+        else:
+            pictures = self.mixture.draw(IMAGES_PER_STEP)
+        labels = torch.from_numpy(pictures.labels)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            features = self.model.patch_features(images)
+            features = self.model.patch_features(torch.from_numpy(pictures.images))
             patch = self.head(features, labels)
         visual = self.model.model.mm_projector(features.float())
-        patch = patch + naming_loss(visual, self.model.model.embed_tokens, self.name_ids, self.name_table[labels[..., 0]])
+        embedding = self.model.model.embed_tokens
+        patch = patch + naming_loss(visual, embedding, self.name_ids, self.name_table, labels[..., 0])
         answer = torch.zeros(())
         if not vision_only:
-            loss, weight = answer_loss(self.rng, self.model, self.text, visual, scenes)
+            loss, weight = answer_loss(self.rng, self.model, self.text, visual, pictures.questions)
             answer = loss / weight
         share = self.elapsed / 60 / self.options.minutes
         patch_weight = 1.0 if vision_only else 0.5 if share < 0.6 else 0.15
         (answer + patch_weight * patch).backward()
         self.apply_gradients()
-        self.images += count
-        self.questions += 0 if vision_only else count * QUESTIONS_PER_IMAGE
+        self.images += len(pictures.images)
+        self.questions += 0 if vision_only else sum(map(len, pictures.questions))
         return answer.item(), patch.item()
 
     def evaluate(self, per_family: int) -> dict[str, float]:
-        """Scores of the averaged weights on scenes of a fixed seed, decoded as at inference."""
+        """Scores of the averaged weights on pictures of a fixed seed, decoded as at inference."""
         model = Foveate(self.model.config)
         model.load_state_dict(self.average)
         rng = random.Random(999_983)
@@ -181,23 +166,28 @@ class NanoTrainer(Trainer):
                     scene = random_scene(rng)
                     found = ask(rng, scene)
                 rows.append((family, scene, *found))
-        return answer_rows(model, self.text, rows, torch.from_numpy(draw_scenes(rng, [row[1] for row in rows])))
+        images = list(draw_scenes(rng, [row[1] for row in rows]))
+        rows = [(family, question, answer) for family, _, question, answer in rows]
+        for image, triple in self.mixture.validation(rng, per_family):
+            images.append(image)
+            rows.append(triple)
+        return answer_rows(model, self.text, rows, torch.from_numpy(np.stack(images)))
 
 
 def answer_rows(model: Foveate, text: Text, rows: list, images: Tensor) -> dict[str, float]:
-    """Mean score by family of (family, scene, question, answer) rows, one picture a row."""
+    """Mean score by family of (family, question, answer) rows, one picture a row."""
     groups: dict[int, list[int]] = {}
-    for index, (_, _, question, _) in enumerate(rows):
+    for index, (_, question, _) in enumerate(rows):
         groups.setdefault(len(text.prompt(question)[1]), []).append(index)
-    scores: dict[str, list[float]] = {family: [] for family in FAMILIES}
+    scores: dict[str, list[float]] = {family: [] for family, _, _ in rows}
     for indices in groups.values():
         with torch.no_grad():
             visual = model.model.mm_projector(model.patch_features(images[indices]))
-        prompts = [text.prompt(rows[index][2]) for index in indices]
+        prompts = [text.prompt(rows[index][1]) for index in indices]
         before, after = torch.tensor([prompts[0][0]]), torch.tensor([prompt[1] for prompt in prompts])
         outputs = generate(model, visual, before, after, text.mask_id, text.end_id, text.forbidden_ids)
         for index, ids in zip(indices, outputs):
-            family, _, _, answer = rows[index]
+            family, _, answer = rows[index]
             scores[family].append(score(family, text.decode(ids), answer))
     means = {family: float(np.mean(values)) for family, values in scores.items()}
     return {**means, "mean": float(np.mean(list(means.values())))}

@@ -10,15 +10,15 @@ TINY_TOKENS = 2048
 
 def nano_lines() -> list[str]:
     """Questions, answers and names, so often that every word becomes one token."""
-    from questions import FAMILIES
+    from questions import FAMILIES, FIRST_FAMILIES
     from scenes import CELLS, COLORS, EMOJI, SHAPES, random_scene
 
     rng = random.Random(0)
     lines = ["user", "assistant"] * 50
     for _ in range(3000):
         scene = random_scene(rng)
-        for ask in FAMILIES.values():
-            lines.extend(ask(rng, scene) or [])
+        for family in FIRST_FAMILIES:
+            lines.extend(FAMILIES[family](rng, scene) or [])
     words = [*EMOJI, *COLORS, *SHAPES, *" ".join(CELLS).split(), "nothing", "number"]
     return lines + [text for word in words for text in (word, f"a {word}")] * 50
 

@@ -6,57 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import shutil  # noqa: E402
-
 from batches import FILLER_TURN, PATCH, pack_turns, patch_labels  # noqa: E402
 from families import charts, clothing, forms, receipts, tables, words  # noqa: E402
-from families.assets import (  # noqa: E402
-    CONCEPT_LIST,
-    CONCEPTS,
-    SPLITS,
-    SPRITE_SIZE,
-    SPRITES_PER_ROW,
-    STYLES,
-    TEST_STYLE,
-    Assets,
-    is_test_word,
-)  # fmt: skip
+from families.assets import CONCEPTS, SPLITS, TEST_STYLE, Assets, is_test_word  # noqa: E402
 from families.mixture import DRAWERS, FAMILIES, ONE_VIEW, TILED_SIZES, draw_picture  # noqa: E402
 from families.picture import PATCH_CLASS_INDEX, Canvas  # noqa: E402
 from families.scene import Thing  # noqa: E402
 from families.scene_questions import SCENE_FAMILIES, absent_name  # noqa: E402
 from metrics import METRICS, anls, relaxed, set_f1  # noqa: E402
 from text import TINY_TOKENIZER_PATH, Text  # noqa: E402
-
-
-@pytest.fixture(scope="session")
-def pack(tmp_path_factory) -> Path:
-    """A pack of plain drawings, so that no download is needed."""
-    folder = tmp_path_factory.mktemp("pack")
-    rows = -(-len(CONCEPTS) // SPRITES_PER_ROW)
-    for shade, style in enumerate(STYLES):
-        sheet = Image.new("RGBA", (SPRITES_PER_ROW * SPRITE_SIZE, rows * SPRITE_SIZE))
-        ImageDraw.Draw(sheet).rectangle((0, 0, *sheet.size), fill=(60 * shade, 90, 200, 255))
-        sheet.save(folder / f"sprites-{style}.webp", lossless=True)
-    shutil.copy(CONCEPT_LIST, folder)
-    (folder / "fonts").mkdir()
-    for index in range(12):
-        (folder / "fonts" / f"{index:02d}.ttf").write_bytes(ImageFont.load_default(20).path.getvalue())
-    (folder / "textures").mkdir()
-    Image.new("RGB", (256, 256), (90, 120, 90)).save(folder / "textures/plain.jpg")
-    (folder / "words.txt").write_text("\n".join(f"{a}{b}{c}" for a in "bcdfg" for b in "aeiou" for c in "klmnp"))
-    noise = np.random.default_rng(0)
-    for split in SPLITS:
-        for name, side, labels in (("fashion", 28, 10), ("digits", 8, 10)):
-            pictures = noise.integers(0, 17, (20, side, side), dtype=np.uint8)
-            np.savez(folder / f"{name}-{split}.npz", pictures=pictures, labels=np.arange(20) % labels)
-        np.savez(folder / f"easy-vqa-{split}.npz", pictures=noise.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8))
-        (folder / f"easy-vqa-{split}.json").write_text('[["what color is the shape?", "red", 0], ["is it?", "no", 1]]')
-    return folder
 
 
 THINGS = [
