@@ -86,18 +86,14 @@ def draw(things: Scene, background: tuple[int, int, int]) -> Image.Image:
     return picture.convert("RGB")
 
 
-def written(lines: list[tuple[str, ...]], size: int, background: tuple[int, int, int]) -> Image.Image:
-    """Lines of a word, or of a thing at the left and its price at the right; `size` of the font in training pixels."""
+def receipt(lines: list[tuple[str, str]], background: tuple[int, int, int]) -> Image.Image:
+    """Things at the left, their prices at the right."""
     picture = Image.new("RGB", (SIZE, SIZE), background)
-    font, ink = ImageFont.truetype(str(DIGIT_FONTS[0]), size * SCALE), (20, 20, 40)
-    step = SIZE / len(lines)
-    for row, line in enumerate(lines):
-        y = (row + 0.5) * step
-        if len(line) == 1:
-            ImageDraw.Draw(picture).text((SIZE / 2, y), line[0], font=font, fill=ink, anchor="mm")
-        else:
-            ImageDraw.Draw(picture).text((2 * SCALE, y), line[0], font=font, fill=ink, anchor="lm")
-            ImageDraw.Draw(picture).text((SIZE - 2 * SCALE, y), line[1], font=font, fill=ink, anchor="rm")
+    draw, font, ink = ImageDraw.Draw(picture), ImageFont.truetype(str(DIGIT_FONTS[0]), 14 * SCALE), (20, 20, 40)
+    for row, (item, price) in enumerate(lines):
+        y = (row + 0.5) * SIZE / len(lines)
+        draw.text((2 * SCALE, y), item, font=font, fill=ink, anchor="lm")
+        draw.text((SIZE - 2 * SCALE, y), price, font=font, fill=ink, anchor="rm")
     return picture
 
 
@@ -114,21 +110,17 @@ def chart(bars: list[tuple[str, int]], background: tuple[int, int, int]) -> Imag
     return picture
 
 
-WRITTEN = {
-    "receipt": (written([("tea", "42"), ("milk", "17"), ("egg", "63")], 14, (240, 236, 226)), {
-        "What does the milk cost?": "17",
-        "How much is the tea?": "42",
-        "What costs 63?": "egg",
+DOCUMENTS = {
+    "receipt": (receipt([("fish", "42"), ("cup", "17"), ("car", "63")], (240, 236, 226)), {
+        "What does the cup cost?": "17",
+        "How much is the fish?": "42",
+        "What costs 63?": "car",
     }),
     "bars": (chart([("red", 21), ("blue", 45), ("yellow", 11)], (232, 238, 244)), {
         "Which bar is the tallest?": "blue",
         "Which bar is the shortest?": "yellow",
         "Is the red bar taller than the yellow bar?": "yes",
         "How many bars are there?": "three",
-    }),
-    "word": (written([("train",)], 20, (228, 240, 224)), {
-        "What does the text say?": "train",
-        "Read the text.": "train",
     }),
 }
 
@@ -143,7 +135,7 @@ def main() -> None:
         "(480x480 pictures, resized to 60x60 with Pillow's bicubic filter, 32 tokens in 16 steps).", "",
     ]
     pictures = {name: (draw(things, background), questions) for name, (things, background, questions) in SCENES.items()}
-    for name, (picture, questions) in (pictures | WRITTEN).items():
+    for name, (picture, questions) in (pictures | DOCUMENTS).items():
         path = DEMO / f"{name}.png"
         picture.save(path, optimize=True)
         pixels = np.stack([load_picture(path)] * len(questions))

@@ -1,4 +1,4 @@
-"""What nano's training looks at: scenes, words, receipts, charts, and the training part of easy-VQA."""
+"""What nano's training looks at: scenes, receipts, charts, and the training part of easy-VQA."""
 
 import random
 from dataclasses import dataclass
@@ -9,13 +9,12 @@ from PIL import Image
 from families.assets import Assets
 from nano_charts import draw_chart
 from nano_receipts import Receipts
-from nano_words import Words
 from pictograms import Pictograms
 from questions import draw_questions
 from scenes import IMAGE_SIZE, PATCHES_PER_SIDE, draw_scenes, patch_labels, random_scene, scene_of_shapes
 
 QUESTIONS_PER_IMAGE = 4
-EASY_VQA, WORDS, RECEIPTS, CHARTS = 0.1, 0.25, 0.12, 0.08  # shares of the pictures; the others are scenes
+EASY_VQA, RECEIPTS, CHARTS = 0.12, 0.25, 0.06  # shares of the pictures; the others are scenes
 # Share of the scenes with two to four shapes and nothing else. A question about the shape of a colour teaches nothing
 # where there is one shape, and that is most scenes of the held-out kind.
 SHAPES_ONLY = 0.35
@@ -66,7 +65,7 @@ class Mixture:
     def __init__(self, rng: random.Random, assets: Assets):
         self.rng = rng
         self.pictograms, self.easy_vqa = Pictograms(assets, FROM_FONT), EasyVqa(assets)
-        self.words, self.receipts = Words(assets), Receipts(assets)
+        self.receipts = Receipts(assets)
 
     def scenes(self, count: int) -> Pictures:
         """Scenes with questions whose families are drawn by weight."""
@@ -76,12 +75,11 @@ class Mixture:
         questions = [draw_questions(rng, scene, QUESTIONS_PER_IMAGE) for scene in scenes]
         return Pictures(draw_scenes(rng, scenes, self.pictograms), labels, questions)
 
-    def written(self, words: int, receipts: int, charts: int) -> list[tuple]:
+    def documents(self, receipts: int, charts: int) -> list[tuple]:
         """So many pictures, labels and lists of questions of each kind."""
         rng = self.rng
-        grounds = iter(draw_scenes(rng, [{}] * (words + receipts + charts)))
-        found = [self.words.draw(rng, next(grounds)) for _ in range(words)]
-        found += [self.receipts.draw(rng, next(grounds)) for _ in range(receipts)]
+        grounds = iter(draw_scenes(rng, [{}] * (receipts + charts)))
+        found = [self.receipts.draw(rng, next(grounds)) for _ in range(receipts)]
         for ground in grounds:
             image, asked = draw_chart(rng, ground)
             found.append((image, np.full((PATCHES_PER_SIDE**2, 3), UNKNOWN), asked))
@@ -90,7 +88,7 @@ class Mixture:
     def draw(self, count: int, easy_vqa: float = EASY_VQA) -> Pictures:
         """A batch, half of the time slightly blurred."""
         rng = self.rng
-        others = self.written(*(round(count * share) for share in (WORDS, RECEIPTS, CHARTS)))
+        others = self.documents(round(count * RECEIPTS), round(count * CHARTS))
         others += [self.easy_vqa.draw(rng) for _ in range(round(count * easy_vqa))]
         found = self.scenes(count - len(others))
         images, labels, questions = zip(*others)
@@ -104,7 +102,7 @@ class Mixture:
     def validation(self, rng: random.Random, count: int) -> list[tuple[np.ndarray, tuple[str, str, str]]]:
         """Pictures with a question each: all but scenes, easy-VQA's being such that training leaves alone."""
         self.rng = rng
-        found = [(image, asked[0]) for image, _, asked in self.written(count, count, count)]
+        found = [(image, asked[0]) for image, _, asked in self.documents(count, count)]
         for index in range(count):
             place = len(self.easy_vqa.images) - 1 - index % VALIDATION
             found.append((self.easy_vqa.images[place], rng.choice(self.easy_vqa.asked[place])))

@@ -7,14 +7,41 @@ from PIL import Image, ImageDraw
 
 from families.assets import Assets
 from families.picture import advances
-from nano_words import TextLabels
-from scenes import IMAGE_SIZE, PATCH_CLASS_INDEX
+from scenes import IMAGE_SIZE, PATCH_CLASS_INDEX, PATCH_SIZE, PATCHES_PER_SIDE
 
-ITEMS = "tea milk egg jam fish rice pie ham".split()
+ITEMS = "fish cup key apple car tree house rocket".split()  # a toy shop: names of pictograms, one token each
 SIZES = range(12, 16)  # of the font, pixels
 WIDEST = 57  # pixels
 MARGIN = 2
 QUESTIONS = 3
+
+
+class TextLabels:
+    """Patch labels as scenes have them, of text: the nearest of what touches a patch."""
+
+    def __init__(self):
+        self.labels = np.full((PATCHES_PER_SIDE, PATCHES_PER_SIDE, 3), -100)
+        self.labels[..., 0] = 0
+        self.nearest = np.full((PATCHES_PER_SIDE, PATCHES_PER_SIDE), np.inf)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """[36, 3]."""
+        return self.labels.reshape(-1, 3)
+
+    def mark(self, left: float, right: float, top: float, size: int, label: tuple[int, int, int]) -> None:
+        """What stands between `left` and `right` in a line of a font's size; all in pixels."""
+        y = (top + 0.7 * size) / PATCH_SIZE - 0.5
+        for row in patches(top + 0.3 * size, top + size):
+            for column in patches(left, right):
+                if abs(row - y) < self.nearest[row, column]:
+                    self.nearest[row, column] = abs(row - y)
+                    self.labels[row, column] = label
+
+
+def patches(begin: float, end: float) -> range:
+    """The rows or columns of patches between two coordinates in pixels."""
+    return range(int(begin // PATCH_SIZE), min(int(end // PATCH_SIZE) + 1, PATCHES_PER_SIDE))
 
 
 class Receipts:
@@ -37,7 +64,8 @@ class Receipts:
             line, left = top + row * step, right - sum(widths[digit] for digit in price)
             for start, text in ((MARGIN, item), (left, price)):
                 ImageDraw.Draw(mask).text((start, line), text, font=font, fill=255)
-            labels.mark_word(item, MARGIN, line, size, widths)
+            end = MARGIN + sum(widths[letter] for letter in item)
+            labels.mark(MARGIN, end, line, size, (PATCH_CLASS_INDEX[item], -100, -100))
             labels.mark(left, right, line, size, (PATCH_CLASS_INDEX["number"], int(price[0]), int(price[1])))
         coverage = np.asarray(mask, np.float32)[..., None] / 255
         ink = np.array([rng.randint(0, 70) for _ in range(3)], np.float32)

@@ -45,10 +45,8 @@ CELLS = ["top left", "top right", "bottom left", "bottom right"]
 SHAPE_SPRITE_SIZES = (18, 22, 26)
 EMOJI_SPRITE_SIZES = (22, 25, 28)
 
-# The classes of the auxiliary per-patch loss; the letters are for pictures of words.
-THINGS = ["nothing", "number", *EMOJI, *(f"{color} {shape}" for color in COLORS for shape in SHAPES)]
-FIRST_LETTER = len(THINGS)
-PATCH_CLASSES = [*THINGS, *"abcdefghijklmnopqrstuvwxyz"]
+# The classes of the auxiliary per-patch loss.
+PATCH_CLASSES = ["nothing", "number", *EMOJI, *(f"{color} {shape}" for color in COLORS for shape in SHAPES)]
 PATCH_CLASS_INDEX = {name: index for index, name in enumerate(PATCH_CLASSES)}
 
 

@@ -98,7 +98,7 @@ def answer_loss(rng: random.Random, model: Foveate, text: Text, visual: Tensor, 
 def patch_names(text: Text) -> tuple[Tensor, Tensor]:
     """Token ids of all words in names, and which of them name each patch class, [classes, ids]."""
     words = sorted({word for name in PATCH_CLASSES for word in name.split()})
-    pairs = [(word, text.encode(prefix + word)) for word in words for prefix in ("", " ")[: len(word)]]  # no " a"
+    pairs = [(word, text.encode(prefix + word)) for word in words for prefix in ("", " ")]
     pairs = [(word, ids[0]) for word, ids in pairs if len(ids) == 1]
     table = torch.tensor([[float(word in name.split()) for word, _ in pairs] for name in PATCH_CLASSES])
     return torch.tensor([token for _, token in pairs]), table

@@ -1,19 +1,18 @@
-"""Nano's words, pictograms and frozen set are what they are said to be."""
+"""Nano's pictograms, receipts, charts and frozen set are what they are said to be."""
 
 import json
 import random
 
 import numpy as np
 import pytest
-from families.assets import TEST_STYLE, TRAINING_STYLES, Assets, is_test_word
+from families.assets import TEST_STYLE, TRAINING_STYLES, Assets
 from frozen_nano import HELD_OUT, read_held_out
 from nano_charts import draw_chart
 from nano_pictures import UNKNOWN, VALIDATION, EasyVqa, Mixture
-from nano_receipts import ITEMS, Receipts
-from nano_words import LENGTHS, TextLabels, Words
+from nano_receipts import ITEMS, Receipts, TextLabels
 from pictograms import Pictograms
 from questions import COUNT_WORDS
-from scenes import BLENDS, COLORS, EMOJI, EMOJI_SPRITE_SIZES, FIRST_LETTER, Thing, draw_scenes, scene_of_pictograms
+from scenes import BLENDS, COLORS, EMOJI, EMOJI_SPRITE_SIZES, Thing, draw_scenes, scene_of_pictograms
 
 
 def test_pictograms_of_a_split_are_in_its_styles(pack):
@@ -42,25 +41,15 @@ def test_a_scene_of_pictograms_has_two_to_four_different_ones():
         assert 2 <= len(names) <= 4 and len(set(names)) == len(names) and set(names) <= set(EMOJI)
 
 
-def test_letters_are_labelled_from_left_to_right():
+def test_text_is_labelled_where_it_stands():
     labels = TextLabels()
-    labels.mark_word("cab", 4, 20, 20, dict.fromkeys("abc", 12.0))
-    grid = labels.rows[:, 0].reshape(6, 6)
-    assert [grid[3, column] - FIRST_LETTER for column in (0, 2, 3)] == [2, 0, 1]
-    assert not grid[0].any() and not grid[5].any()
-
-
-def test_a_word_is_of_its_split_and_lies_in_the_picture(pack):
-    rng, ground = random.Random(0), np.full((60, 60, 3), 255, np.uint8)
-    for split in ("train", "test"):
-        words = Words(Assets(split, pack))
-        for _ in range(50):
-            image, labels, [(family, _, word)] = words.draw(rng, ground)
-            assert family == "words" and len(word) in LENGTHS and is_test_word(word) == (split == "test")
-            border = np.concatenate([image[:, 0], image[:, -1], image[-1]])
-            assert (border == 255).all() and image.min() < 100
-            shown = {chr(label - FIRST_LETTER + ord("a")) for label in labels[:, 0] if label}
-            assert shown and shown <= set(word)
+    labels.mark(2, 28, 0, 14, (5, -100, -100))
+    labels.mark(40, 56, 0, 14, (1, 4, 2))
+    labels.mark(2, 28, 14, 14, (6, -100, -100))
+    grid = labels.rows.reshape(6, 6, 3)
+    assert grid[0, :, 0].tolist() == [5, 5, 5, 0, 1, 1] and grid[0, 4].tolist() == [1, 4, 2]
+    assert grid[2, :3, 0].tolist() == [6, 6, 6], "the second line"
+    assert not grid[4:, :, 0].any()
 
 
 def test_receipts_are_asked_for_prices_and_things_that_are_on_them(pack):
@@ -122,16 +111,10 @@ def test_every_family_of_the_frozen_set_is_asked_as_often(held_out):
     counts: dict[str, int] = {}
     for record in records:
         counts[record["family"]] = counts.get(record["family"], 0) + 1
-    assert set(counts.values()) == {320} and len(counts) == 15
+    assert set(counts.values()) == {320} and len(counts) == 14
     assert len(pictures) == len(records)
     seen = {record["picture"] for record in records}
     assert seen == set(range(len(seen)))
-
-
-def test_words_of_the_frozen_set_are_test_words(held_out):
-    words = [record["answer"] for record in held_out[0] if record["family"] == "words"]
-    assert len(set(words)) > 150 and all(map(is_test_word, words))
-    assert all(record.get("metric") == "anls" for record in held_out[0] if record["family"] == "words")
 
 
 def test_pictures_of_the_frozen_set_are_all_different(held_out):

@@ -43,7 +43,7 @@ def answers(family: str) -> set[tuple[str, str]]:
         ("exists", "Is there an apple?", "no"),
         ("relation", "Is the red circle left or right of the cat?", "left"),
         ("relation", "Is the number above or below the cat?", "below"),
-        ("relation", "Is the red circle above or below the number?", "above"),
+        ("relation", "Where is the red circle, above or below the number?", "above"),
         ("caption", "Describe the image.", "top left red circle; top right cat; bottom right number 42"),
     ],
 )
