@@ -235,11 +235,24 @@ fn the_built_in_suite_is_the_frozen_test_set() {
     let mut names: Vec<&str> = families.keys().map(String::as_str).collect();
     names.sort_unstable();
     let expected = [
-        "caption", "color", "count", "exists", "number", "shape", "what-at", "where",
+        "caption",
+        "chart",
+        "color",
+        "count",
+        "easy-vqa",
+        "exists",
+        "naming",
+        "naming-unseen",
+        "number",
+        "receipt",
+        "relation",
+        "shape",
+        "what-at",
+        "where",
     ];
     assert_eq!(names, expected);
     assert_eq!(families["caption"]["metric"], "set-f1");
-    assert_eq!(rows[0]["overall"]["questions"], 16);
+    assert_eq!(rows[0]["overall"]["questions"], 28);
     assert!(
         mean(&rows[0], "/overall") > 0.5,
         "the built-in model is trained on such questions"
