@@ -14,7 +14,7 @@ from questions import draw_questions
 from scenes import IMAGE_SIZE, PATCHES_PER_SIDE, draw_scenes, patch_labels, random_scene, scene_of_shapes
 
 QUESTIONS_PER_IMAGE = 4
-EASY_VQA, RECEIPTS, CHARTS = 0.12, 0.25, 0.06  # shares of the pictures; the others are scenes
+EASY_VQA, RECEIPTS, CHARTS = 0.12, 0.22, 0.08  # shares of the pictures; the others are scenes
 # Share of the scenes with two to four shapes and nothing else. A question about the shape of a colour teaches nothing
 # where there is one shape, and that is most scenes of the held-out kind.
 SHAPES_ONLY = 0.35

@@ -66,7 +66,8 @@ class Receipts:
                 ImageDraw.Draw(mask).text((start, line), text, font=font, fill=255)
             end = MARGIN + sum(widths[letter] for letter in item)
             labels.mark(MARGIN, end, line, size, (PATCH_CLASS_INDEX[item], -100, -100))
-            labels.mark(left, right, line, size, (PATCH_CLASS_INDEX["number"], int(price[0]), int(price[1])))
+            # A price's patch says of what it is the price, so that it is found by the name.
+            labels.mark(left, right, line, size, (PATCH_CLASS_INDEX[item], int(price[0]), int(price[1])))
         coverage = np.asarray(mask, np.float32)[..., None] / 255
         ink = np.array([rng.randint(0, 70) for _ in range(3)], np.float32)
         image = (ground * (1 - coverage) + ink * coverage).astype(np.uint8)
@@ -87,8 +88,9 @@ def ask(rng: random.Random, items: list[str], prices: list[str]) -> list[tuple[s
     asked = []
     for row in rng.sample(range(len(items)), min(QUESTIONS, len(items))):
         if rng.random() < 0.7:
-            wording = rng.choice(["What does the {} cost?", "How much is the {}?"])
+            wording = rng.choice(["What does the {} cost?", "How much is the {}?", "What number is the {}?"])
             asked.append(("receipt", wording.format(items[row]), prices[row]))
         else:
-            asked.append(("receipt", f"What costs {prices[row]}?", items[row]))
+            wording = rng.choice(["What costs {}?", "What is number {}?"])
+            asked.append(("receipt", wording.format(prices[row]), items[row]))
     return asked

@@ -60,8 +60,8 @@ def test_receipts_are_asked_for_prices_and_things_that_are_on_them(pack):
         assert image.min() < 100 and 2 <= len(asked) <= 3
         shown = {f"{tens}{units}" for _, tens, units in labels if tens >= 0}
         for family, question, answer in asked:
-            price = answer if answer.isdigit() else question.removeprefix("What costs ").removesuffix("?")
-            item = answer if not answer.isdigit() else question.rstrip("?").removesuffix(" cost").split()[-1]
+            asked_for = question.rstrip("?").removesuffix(" cost").split()[-1]
+            price, item = (answer, asked_for) if answer.isdigit() else (asked_for, answer)
             assert family == "receipt" and price in shown and item in ITEMS
 
 
