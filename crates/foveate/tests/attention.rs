@@ -67,7 +67,7 @@ fn later_steps_are_compared_with_the_first_whatever_is_denoised_together() {
     let steps = list(&alone, "steps");
     assert_eq!(steps[0]["step"], 2);
     assert_eq!(
-        steps[0]["images"], 16,
+        steps[0]["images"], 28,
         "no answer of the suite ends in one step"
     );
     for step in steps {
