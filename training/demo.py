@@ -38,6 +38,8 @@ SCENES = {
         "Is there a red circle?": "yes",
         "Is there a blue circle?": "no",
         "How many objects are there?": "three",
+        "Is the cat left or right of the circle?": "right",
+        "Where is the cat, above or below the number?": "above",
         "Describe the image.": "top left red circle; top right cat; bottom right number 42",
     }),
     "four-things": (scene("blue star", "apple", "rocket", "green triangle"), (238, 228, 208), {
@@ -115,6 +117,7 @@ DOCUMENTS = {
         "What does the cup cost?": "17",
         "How much is the fish?": "42",
         "What number is the car?": "63",
+        "What costs 42?": "fish",
     }),
     "bars": (chart([("red", 21), ("blue", 45), ("yellow", 11)], (232, 238, 244)), {
         "Which bar is the tallest?": "blue",

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the fonts that nano's scenes are drawn with (Debian, Ubuntu).
-# `./fetch_assets.sh tiny` fetches what foveate-tiny's pictures are made of instead, as packages from Debian, npm and
-# PyPI, checks them against assets.sha256, and packs what is used into data/pack (pack.py; about 21 MB).
+# `./fetch_assets.sh tiny` fetches what tiny's pictures, and nano's art styles, receipts and easy-VQA, are made of, as
+# packages from Debian, npm and PyPI, checks them against assets.sha256, and packs what is used into data/pack (pack.py; about 21 MB).
 set -eu
 if [ "${1-nano}" = nano ]; then
     apt-get install -y --no-install-recommends fonts-noto-color-emoji fonts-dejavu-core fonts-liberation2

@@ -82,7 +82,7 @@ class FrozenSet:
             self.add(draw_scenes(rng, [scene], pictograms)[0], asked[:room])
 
     def add_receipts(self) -> None:
-        """Receipts in fonts that training never shows."""
+        """Receipts in fonts that no receipt of the training has."""
         rng, receipts = random.Random(SEED + 5), Receipts(Assets("test"))
         while room := self.room("receipt"):
             image, _, asked = receipts.draw(rng, draw_scenes(rng, [{}])[0])

@@ -219,7 +219,7 @@ class Foveate(nn.Module):
 
 
 class PatchHead(nn.Module):
-    """Auxiliary head on nano's vision tower, dropped at export: what is in the patch's cell?"""
+    """Auxiliary head on nano's vision tower, dropped at export: what does the patch show?"""
 
     def __init__(self, config: Config, classes: int):
         super().__init__()

@@ -75,9 +75,8 @@ class Mixture:
         questions = [draw_questions(rng, scene, QUESTIONS_PER_IMAGE) for scene in scenes]
         return Pictures(draw_scenes(rng, scenes, self.pictograms), labels, questions)
 
-    def documents(self, receipts: int, charts: int) -> list[tuple]:
+    def documents(self, rng: random.Random, receipts: int, charts: int) -> list[tuple]:
         """So many pictures, labels and lists of questions of each kind."""
-        rng = self.rng
         grounds = iter(draw_scenes(rng, [{}] * (receipts + charts)))
         found = [self.receipts.draw(rng, next(grounds)) for _ in range(receipts)]
         for ground in grounds:
@@ -85,11 +84,11 @@ class Mixture:
             found.append((image, np.full((PATCHES_PER_SIDE**2, 3), UNKNOWN), asked))
         return found
 
-    def draw(self, count: int, easy_vqa: float = EASY_VQA) -> Pictures:
-        """A batch, half of the time slightly blurred."""
+    def draw(self, count: int, labelled: bool = False) -> Pictures:
+        """A batch, half of the time slightly blurred; `labelled` leaves out what has no patch labels."""
         rng = self.rng
-        others = self.documents(round(count * RECEIPTS), round(count * CHARTS))
-        others += [self.easy_vqa.draw(rng) for _ in range(round(count * easy_vqa))]
+        others = self.documents(rng, round(count * RECEIPTS), 0 if labelled else round(count * CHARTS))
+        others += [self.easy_vqa.draw(rng) for _ in range(0 if labelled else round(count * EASY_VQA))]
         found = self.scenes(count - len(others))
         images, labels, questions = zip(*others)
         found.images = np.concatenate([found.images, images])
@@ -101,8 +100,7 @@ class Mixture:
 
     def validation(self, rng: random.Random, count: int) -> list[tuple[np.ndarray, tuple[str, str, str]]]:
         """Pictures with a question each: all but scenes, easy-VQA's being such that training leaves alone."""
-        self.rng = rng
-        found = [(image, asked[0]) for image, _, asked in self.documents(count, count)]
+        found = [(image, rng.choice(asked)) for image, _, asked in self.documents(rng, count, count)]
         for index in range(count):
             place = len(self.easy_vqa.images) - 1 - index % VALIDATION
             found.append((self.easy_vqa.images[place], rng.choice(self.easy_vqa.asked[place])))

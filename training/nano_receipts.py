@@ -17,7 +17,7 @@ QUESTIONS = 3
 
 
 class TextLabels:
-    """Patch labels as scenes have them, of text: the nearest of what touches a patch."""
+    """Patch labels as scenes have them, of text: the nearest line that touches a patch, else what was marked first."""
 
     def __init__(self):
         self.labels = np.full((PATCHES_PER_SIDE, PATCHES_PER_SIDE, 3), -100)

@@ -1,8 +1,8 @@
 """Synthetic scenes: 60x60 pictures with one to four things in a 2x2 grid.
 
 A thing is a coloured shape ("red circle"), a pictogram drawn with the Noto colour emoji font
-("cat"), or a two-digit number ("number 42", at most one per scene). All sprites are rendered
-once at import; drawing a scene is then a handful of alpha blends.
+("cat"; pictograms.py has other styles), or a two-digit number ("number 42", at most one per scene).
+All sprites are rendered once; drawing a scene is then a handful of alpha blends.
 """
 
 import random

@@ -131,7 +131,7 @@ class NanoTrainer(Trainer):
         vision_only = self.elapsed < self.options.vision_minutes * 60
         self.set_rates()
         if vision_only:
-            pictures = self.mixture.draw(VISION_IMAGES_PER_STEP, easy_vqa=0)
+            pictures = self.mixture.draw(VISION_IMAGES_PER_STEP, labelled=True)
         else:
             pictures = self.mixture.draw(IMAGES_PER_STEP)
         labels = torch.from_numpy(pictures.labels)

@@ -12,7 +12,7 @@ from nano_pictures import UNKNOWN, VALIDATION, EasyVqa, Mixture
 from nano_receipts import ITEMS, Receipts, TextLabels
 from pictograms import Pictograms
 from questions import COUNT_WORDS
-from scenes import BLENDS, COLORS, EMOJI, EMOJI_SPRITE_SIZES, Thing, draw_scenes, scene_of_pictograms
+from scenes import BLENDS, COLORS, EMOJI, EMOJI_SPRITE_SIZES, PATCH_CLASS_INDEX, Thing, draw_scenes, scene_of_pictograms
 
 
 def test_pictograms_of_a_split_are_in_its_styles(pack):
@@ -58,11 +58,11 @@ def test_receipts_are_asked_for_prices_and_things_that_are_on_them(pack):
     for _ in range(50):
         image, labels, asked = receipts.draw(rng, ground)
         assert image.min() < 100 and 2 <= len(asked) <= 3
-        shown = {f"{tens}{units}" for _, tens, units in labels if tens >= 0}
+        shown = {(patch_class, f"{tens}{units}") for patch_class, tens, units in labels if tens >= 0}
         for family, question, answer in asked:
             asked_for = question.rstrip("?").removesuffix(" cost").split()[-1]
             price, item = (answer, asked_for) if answer.isdigit() else (asked_for, answer)
-            assert family == "receipt" and price in shown and item in ITEMS
+            assert family == "receipt" and item in ITEMS and (PATCH_CLASS_INDEX[item], price) in shown
 
 
 def test_charts_are_answered_by_their_bars():
@@ -99,6 +99,17 @@ class EasyVqaOfMany(EasyVqa):
     def __init__(self, few: EasyVqa):
         self.images = np.repeat(few.images, VALIDATION, 0)
         self.asked = [asked for asked in few.asked for _ in range(VALIDATION)]
+
+
+def test_an_evaluation_leaves_the_pictures_of_the_training_alone(pack):
+    drawn = []
+    for evaluations in (0, 1):
+        mixture = Mixture(random.Random(0), Assets("train", pack))
+        mixture.easy_vqa = EasyVqaOfMany(mixture.easy_vqa)
+        for _ in range(evaluations):
+            mixture.validation(random.Random(1), 5)
+        drawn.append(mixture.draw(40, labelled=True).images)
+    assert (drawn[0] == drawn[1]).all()
 
 
 @pytest.fixture(scope="module")

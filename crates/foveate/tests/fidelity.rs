@@ -32,10 +32,7 @@ fn a_model_agrees_with_itself_on_every_token_at_every_dtype() {
         for kept in row["kept"].as_array().expect("ratios") {
             assert_eq!(kept["overlap"], 1.0, "{dtype}");
         }
-        assert_eq!(
-            row["choices"], 28,
-            "two questions of each of 14 families"
-        );
+        assert_eq!(row["choices"], 28, "two questions of each of 14 families");
     }
 }
 

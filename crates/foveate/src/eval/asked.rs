@@ -27,8 +27,8 @@ pub(crate) struct AskedArgs {
         requires = "jsonl"
     )]
     image_root: Option<PathBuf>,
-    /// Built-in questions: nano-test is the frozen test set of the built-in model, tiny-test a harder one with words,
-    /// documents, charts, clocks and clothes
+    /// Built-in questions: nano-test is the frozen test set of the built-in model, tiny-test a larger and
+    /// harder one with words, documents, clocks and clothes as well
     #[arg(long, env = "FOVEATE_SUITE", value_parser = PossibleValuesParser::new(suite::SUITES), conflicts_with = "jsonl")]
     suite: Option<String>,
     /// At most this many questions of each family, the first ones
