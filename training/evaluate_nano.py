@@ -46,6 +46,14 @@ def answer(
     return answers
 
 
+def family_scores(model: Foveate, text: Text, rows: list[tuple[str, str, str]], images: np.ndarray) -> dict[str, list]:
+    """Scores by family of (family, question, right answer) rows, one picture a row."""
+    scores: dict[str, list[float]] = {family: [] for family, _, _ in rows}
+    for (family, _, truth), said in zip(rows, answer(model, text, images, [question for _, question, _ in rows])):
+        scores[family].append(score(family, said, truth))
+    return scores
+
+
 def evaluate(options: argparse.Namespace) -> dict:
     """Score and number of questions by family."""
     model, text = load(options.model)
@@ -56,10 +64,8 @@ def evaluate(options: argparse.Namespace) -> dict:
         if not options.limit or seen[record["family"]] <= options.limit:
             chosen.append(index)
     records, images = [records[index] for index in chosen], images[chosen]
-    answers = answer(model, text, images, [record["question"] for record in records])
-    scores = {family: [] for family in seen}
-    for record, said in zip(records, answers):
-        scores[record["family"]].append(score(record["family"], said, record["answer"]))
+    rows = [(record["family"], record["question"], record["answer"]) for record in records]
+    scores = family_scores(model, text, rows, images)
     return {
         "questions_per_family": {family: len(values) for family, values in scores.items()},
         "score": {family: round(float(np.mean(values)), 4) for family, values in scores.items()},

@@ -9,13 +9,13 @@ families/assets.py. Of a family the first 50 questions are the subset for sweeps
 """
 
 import argparse
-import hashlib
 import json
 import random
 from pathlib import Path
 
 from PIL import Image
 
+import checksums
 from families import naming
 from families.assets import TEST_STYLE, TRAINING_STYLES, Assets
 from families.mixture import DRAWERS, ONE_VIEW
@@ -101,18 +101,13 @@ def write() -> None:
     (FOLDER / "questions.json").write_text(
         f'{{"columns": {SHEET_COLUMNS}, "sheets": [\n{listed}\n], "questions": [\n{lines}\n]}}\n'
     )
-    names = [sheet["file"] for sheet in sheets] + ["questions.json"]
-    sums = [f"{hashlib.sha256((FOLDER / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
-    (FOLDER / "sha256sums.txt").write_text("".join(sums))
+    checksums.write(FOLDER, [*(sheet["file"] for sheet in sheets), "questions.json"])
     print(counts)
 
 
 def read_questions() -> tuple[list[dict], list[dict]]:
     """The sheets and the questions, after checking every file."""
-    for line in (FOLDER / "sha256sums.txt").read_text().splitlines():
-        digest, name = line.split()
-        if hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() != digest:
-            raise ValueError(f"{FOLDER / name}: expected the checksum {digest}, got another; check the file out again")
+    checksums.check(FOLDER)
     told = json.loads((FOLDER / "questions.json").read_text())
     return told["sheets"], told["questions"]
 

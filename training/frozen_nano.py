@@ -4,7 +4,6 @@ Seeds are not used in training. The fonts of receipts, easy-VQA's pictures and t
 the test split (families/assets.py).
 """
 
-import hashlib
 import json
 import random
 from pathlib import Path
@@ -12,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import checksums
 from families.assets import Assets
 from nano_charts import draw_chart
-from nano_pictures import EasyVqa
+from nano_pictures import QUESTIONS_PER_IMAGE, EasyVqa
 from nano_receipts import Receipts
 from pictograms import Pictograms
 from questions import CELLS, FAMILIES, FIRST_FAMILIES
@@ -25,7 +25,6 @@ HELD_OUT = Path(__file__).with_name("heldout")
 SEED = 20_260_101
 CAPTION_SEED = SEED + 1
 PER_ROW = 20  # pictures of the sheet
-QUESTIONS_PER_PICTURE = 4  # of relation and easy-vqa
 
 
 class FrozenSet:
@@ -69,7 +68,7 @@ class FrozenSet:
         rng = random.Random(SEED + 2)
         while room := self.room("relation"):
             scene = random_scene(rng)
-            found = {FAMILIES["relation"](rng, scene) for _ in range(QUESTIONS_PER_PICTURE)} - {None}
+            found = {FAMILIES["relation"](rng, scene) for _ in range(QUESTIONS_PER_IMAGE)} - {None}
             if found:
                 self.add(draw_scenes(rng, [scene])[0], [("relation", *pair) for pair in sorted(found)[:room]])
 
@@ -99,8 +98,7 @@ class FrozenSet:
         """Pictures of the official test part."""
         rng, easy_vqa = random.Random(SEED + 6), EasyVqa(Assets("test"))
         for place in rng.sample(range(len(easy_vqa.images)), len(easy_vqa.images)):
-            asked = easy_vqa.asked[place]
-            asked = rng.sample(asked, min(QUESTIONS_PER_PICTURE, len(asked)))[: self.room("easy-vqa")]
+            asked = easy_vqa.some_questions(rng, place)[: self.room("easy-vqa")]
             if not asked:
                 break
             self.add(easy_vqa.images[place], asked)
@@ -115,9 +113,7 @@ class FrozenSet:
         sheet.save(HELD_OUT / "pictures.webp", lossless=True, method=6)
         lines = ",\n".join(json.dumps(record) for record in self.records)
         (HELD_OUT / "questions.json").write_text(f"[\n{lines}\n]\n")
-        names = ["pictures.webp", "questions.json"]
-        sums = [f"{hashlib.sha256((HELD_OUT / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
-        (HELD_OUT / "sha256sums.txt").write_text("".join(sums))
+        checksums.write(HELD_OUT, ["pictures.webp", "questions.json"])
 
 
 def write_held_out(per_family: int) -> None:
@@ -135,9 +131,7 @@ def write_held_out(per_family: int) -> None:
 
 def read_held_out() -> tuple[list[dict], np.ndarray]:
     """The questions of the frozen set and, for each, its picture."""
-    for line in (HELD_OUT / "sha256sums.txt").read_text().splitlines():
-        digest, name = line.split()
-        assert hashlib.sha256((HELD_OUT / name).read_bytes()).hexdigest() == digest, f"{name} has changed"
+    checksums.check(HELD_OUT)
     records = json.loads((HELD_OUT / "questions.json").read_text())
     sheet = np.asarray(Image.open(HELD_OUT / "pictures.webp").convert("RGB"))
     grid = sheet.reshape(-1, IMAGE_SIZE, PER_ROW, IMAGE_SIZE, 3).swapaxes(1, 2)

@@ -11,7 +11,7 @@ from nano_charts import draw_chart
 from nano_receipts import Receipts
 from pictograms import Pictograms
 from questions import draw_questions
-from scenes import IMAGE_SIZE, PATCHES_PER_SIDE, draw_scenes, patch_labels, random_scene, scene_of_shapes
+from scenes import IMAGE_SIZE, PATCHES_PER_SIDE, UNKNOWN, draw_scenes, patch_labels, random_scene, scene_of_shapes
 
 QUESTIONS_PER_IMAGE = 4
 EASY_VQA, RECEIPTS, CHARTS = 0.12, 0.22, 0.08  # shares of the pictures; the others are scenes
@@ -20,7 +20,7 @@ EASY_VQA, RECEIPTS, CHARTS = 0.12, 0.22, 0.08  # shares of the pictures; the oth
 SHAPES_ONLY = 0.35
 FROM_FONT = 0.5  # of the pictograms; the others have one of the styles of the pack
 VALIDATION = 100  # pictures of easy-VQA that training leaves alone
-UNKNOWN = -100  # a label that the patch loss ignores
+NO_LABELS = np.full((PATCHES_PER_SIDE**2, 3), UNKNOWN)
 
 
 @dataclass
@@ -53,10 +53,12 @@ class EasyVqa:
         """A picture, half of them mirrored, a little brighter or darker; no labels; and some of its questions."""
         index = rng.randrange(len(self.images) - VALIDATION)
         image = self.images[index][:, :: rng.choice((1, -1))] * rng.uniform(0.96, 1.04)
-        labels = np.full((PATCHES_PER_SIDE**2, 3), UNKNOWN)
+        return np.clip(image, 0, 255).astype(np.uint8), NO_LABELS, self.some_questions(rng, index)
+
+    def some_questions(self, rng: random.Random, index: int) -> list[tuple[str, str, str]]:
+        """At most QUESTIONS_PER_IMAGE of a picture's questions."""
         asked = self.asked[index]
-        asked = rng.sample(asked, min(QUESTIONS_PER_IMAGE, len(asked)))
-        return np.clip(image, 0, 255).astype(np.uint8), labels, asked
+        return rng.sample(asked, min(QUESTIONS_PER_IMAGE, len(asked)))
 
 
 class Mixture:
@@ -81,7 +83,7 @@ class Mixture:
         found = [self.receipts.draw(rng, next(grounds)) for _ in range(receipts)]
         for ground in grounds:
             image, asked = draw_chart(rng, ground)
-            found.append((image, np.full((PATCHES_PER_SIDE**2, 3), UNKNOWN), asked))
+            found.append((image, NO_LABELS, asked))
         return found
 
     def draw(self, count: int, labelled: bool = False) -> Pictures:

@@ -7,20 +7,19 @@ from PIL import Image, ImageDraw
 
 from families.assets import Assets
 from families.picture import advances
-from scenes import IMAGE_SIZE, PATCH_CLASS_INDEX, PATCH_SIZE, PATCHES_PER_SIDE
+from scenes import IMAGE_SIZE, PATCH_CLASS_INDEX, PATCH_SIZE, PATCHES_PER_SIDE, UNKNOWN
 
 ITEMS = "fish cup key apple car tree house rocket".split()  # a toy shop: names of pictograms, one token each
 SIZES = range(12, 16)  # of the font, pixels
 WIDEST = 57  # pixels
 MARGIN = 2
-QUESTIONS = 3
 
 
 class TextLabels:
     """Patch labels as scenes have them, of text: the nearest line that touches a patch, else what was marked first."""
 
     def __init__(self):
-        self.labels = np.full((PATCHES_PER_SIDE, PATCHES_PER_SIDE, 3), -100)
+        self.labels = np.full((PATCHES_PER_SIDE, PATCHES_PER_SIDE, 3), UNKNOWN)
         self.labels[..., 0] = 0
         self.nearest = np.full((PATCHES_PER_SIDE, PATCHES_PER_SIDE), np.inf)
 
@@ -59,13 +58,14 @@ class Receipts:
         step = rng.uniform(1.15 * size, (IMAGE_SIZE - 2) / len(items))
         top = rng.uniform(0, IMAGE_SIZE - 1 - len(items) * step)
         mask, labels = Image.new("L", (IMAGE_SIZE, IMAGE_SIZE)), TextLabels()
+        pen = ImageDraw.Draw(mask)
         right = IMAGE_SIZE - MARGIN
         for row, (item, price) in enumerate(zip(items, prices)):
             line, left = top + row * step, right - sum(widths[digit] for digit in price)
             for start, text in ((MARGIN, item), (left, price)):
-                ImageDraw.Draw(mask).text((start, line), text, font=font, fill=255)
+                pen.text((start, line), text, font=font, fill=255)
             end = MARGIN + sum(widths[letter] for letter in item)
-            labels.mark(MARGIN, end, line, size, (PATCH_CLASS_INDEX[item], -100, -100))
+            labels.mark(MARGIN, end, line, size, (PATCH_CLASS_INDEX[item], UNKNOWN, UNKNOWN))
             # A price's patch says of what it is the price, so that it is found by the name.
             labels.mark(left, right, line, size, (PATCH_CLASS_INDEX[item], int(price[0]), int(price[1])))
         coverage = np.asarray(mask, np.float32)[..., None] / 255
@@ -86,7 +86,7 @@ class Receipts:
 def ask(rng: random.Random, items: list[str], prices: list[str]) -> list[tuple[str, str, str]]:
     """(family, question, answer) triples: prices by thing, or the thing by its price."""
     asked = []
-    for row in rng.sample(range(len(items)), min(QUESTIONS, len(items))):
+    for row in rng.sample(range(len(items)), len(items)):
         if rng.random() < 0.7:
             wording = rng.choice(["What does the {} cost?", "How much is the {}?", "What number is the {}?"])
             asked.append(("receipt", wording.format(items[row]), prices[row]))

@@ -47,6 +47,7 @@ EMOJI_SPRITE_SIZES = (22, 25, 28)
 
 # The classes of the auxiliary per-patch loss.
 PATCH_CLASSES = ["nothing", "number", *EMOJI, *(f"{color} {shape}" for color in COLORS for shape in SHAPES)]
+UNKNOWN = -100  # a label that the loss ignores
 PATCH_CLASS_INDEX = {name: index for index, name in enumerate(PATCH_CLASSES)}
 
 
@@ -241,8 +242,8 @@ def draw_scenes(rng: random.Random, scenes: list[Scene], pictograms=None) -> np.
 
 
 def patch_labels(scene: Scene) -> np.ndarray:
-    """Targets of the auxiliary loss, [36, 3]: class, tens digit, units digit (-100: none)."""
-    labels = np.full((PATCHES_PER_SIDE, PATCHES_PER_SIDE, 3), -100)
+    """Targets of the auxiliary loss, [36, 3]: class, tens digit, units digit (UNKNOWN: none)."""
+    labels = np.full((PATCHES_PER_SIDE, PATCHES_PER_SIDE, 3), UNKNOWN)
     labels[..., 0] = 0
     span = CELL_SIZE // PATCH_SIZE
     for cell, thing in scene.items():

@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evaluate_nano import family_scores
 from families.assets import Assets
-from model import Config, Foveate, PatchHead, generate
+from model import Config, Foveate, PatchHead
 from nano_pictures import Mixture
-from questions import FAMILIES, score
+from questions import FAMILIES
 from scenes import PATCH_CLASSES, draw_scenes, random_scene
 from text import Text
 from trainer import Trainer
@@ -171,23 +172,6 @@ class NanoTrainer(Trainer):
         for image, triple in self.mixture.validation(rng, per_family):
             images.append(image)
             rows.append(triple)
-        return answer_rows(model, self.text, rows, torch.from_numpy(np.stack(images)))
-
-
-def answer_rows(model: Foveate, text: Text, rows: list, images: Tensor) -> dict[str, float]:
-    """Mean score by family of (family, question, answer) rows, one picture a row."""
-    groups: dict[int, list[int]] = {}
-    for index, (_, question, _) in enumerate(rows):
-        groups.setdefault(len(text.prompt(question)[1]), []).append(index)
-    scores: dict[str, list[float]] = {family: [] for family, _, _ in rows}
-    for indices in groups.values():
-        with torch.no_grad():
-            visual = model.model.mm_projector(model.patch_features(images[indices]))
-        prompts = [text.prompt(rows[index][1]) for index in indices]
-        before, after = torch.tensor([prompts[0][0]]), torch.tensor([prompt[1] for prompt in prompts])
-        outputs = generate(model, visual, before, after, text.mask_id, text.end_id, text.forbidden_ids)
-        for index, ids in zip(indices, outputs):
-            family, _, answer = rows[index]
-            scores[family].append(score(family, text.decode(ids), answer))
-    means = {family: float(np.mean(values)) for family, values in scores.items()}
-    return {**means, "mean": float(np.mean(list(means.values())))}
+        scores = family_scores(model, self.text, rows, np.stack(images))
+        means = {family: float(np.mean(values)) for family, values in scores.items()}
+        return {**means, "mean": float(np.mean(list(means.values())))}

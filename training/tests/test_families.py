@@ -1,25 +1,20 @@
 """Tiny's answers are true of what is drawn, and nothing that the test keeps for itself gets into training."""
 
 import random
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from batches import FILLER_TURN, PATCH, pack_turns, patch_labels  # noqa: E402
-from families import charts, clothing, forms, receipts, tables, words  # noqa: E402
-from families.assets import CONCEPTS, SPLITS, TEST_STYLE, Assets, is_test_word  # noqa: E402
-from families.mixture import DRAWERS, FAMILIES, ONE_VIEW, TILED_SIZES, draw_picture  # noqa: E402
-from families.picture import PATCH_CLASS_INDEX, Canvas  # noqa: E402
-from families.scene import Thing  # noqa: E402
-from families.scene_questions import SCENE_FAMILIES, absent_name  # noqa: E402
-from metrics import METRICS, anls, relaxed, set_f1  # noqa: E402
-from text import TINY_TOKENIZER_PATH, Text  # noqa: E402
-
+from batches import FILLER_TURN, PATCH, pack_turns, patch_labels
+from families import charts, clothing, forms, receipts, tables, words
+from families.assets import SPLITS, TEST_STYLE, Assets, is_test_word
+from families.mixture import DRAWERS, FAMILIES, ONE_VIEW, TILED_SIZES, draw_picture
+from families.picture import PATCH_CLASS_INDEX, Canvas
+from families.scene import Thing
+from families.scene_questions import SCENE_FAMILIES, absent_name
+from metrics import METRICS, anls, relaxed, set_f1
+from text import TINY_TOKENIZER_PATH, Text
 
 THINGS = [
     Thing("red circle", 0, "red", "circle"),

@@ -1,19 +1,15 @@
 """The frozen set of tiny is what its checksums say, and of the test's own content."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import frozen  # noqa: E402
-from families.assets import is_test_word  # noqa: E402
-from families.mixture import FAMILIES  # noqa: E402
-from families.vocabulary import SHOPS  # noqa: E402
-from metrics import METRICS  # noqa: E402
+import frozen
+from families.assets import is_test_word
+from families.mixture import FAMILIES
+from families.vocabulary import SHOPS
+from metrics import METRICS
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,13 @@ import pytest
 from families.assets import TEST_STYLE, TRAINING_STYLES, Assets
 from frozen_nano import HELD_OUT, read_held_out
 from nano_charts import draw_chart
-from nano_pictures import UNKNOWN, VALIDATION, EasyVqa, Mixture
+from nano_pictures import VALIDATION, EasyVqa, Mixture
 from nano_receipts import ITEMS, Receipts, TextLabels
 from pictograms import Pictograms
 from questions import COUNT_WORDS
-from scenes import BLENDS, COLORS, EMOJI, EMOJI_SPRITE_SIZES, PATCH_CLASS_INDEX, Thing, draw_scenes, scene_of_pictograms
+from scenes import (
+    BLENDS, COLORS, EMOJI, EMOJI_SPRITE_SIZES, PATCH_CLASS_INDEX, UNKNOWN, Thing, draw_scenes, scene_of_pictograms,
+)  # fmt: skip
 
 
 def test_pictograms_of_a_split_are_in_its_styles(pack):

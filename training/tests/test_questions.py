@@ -1,17 +1,13 @@
 """The answers are true of the scenes, and the text survives the tokenizer."""
 
 import random
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from questions import COUNT_WORDS, FAMILIES, absent_name, ask_where_color, caption_f1  # noqa: E402
-from scenes import CELLS, Scene, Thing, draw_scenes, patch_labels, random_scene, scene_of_shapes  # noqa: E402
-from text import Text  # noqa: E402
+from questions import COUNT_WORDS, FAMILIES, absent_name, ask_where_color, caption_f1
+from scenes import CELLS, Scene, Thing, draw_scenes, patch_labels, random_scene, scene_of_shapes
+from text import Text
 
 SCENE: Scene = {
     0: Thing("red circle", color="red", shape="circle"),

@@ -1,16 +1,12 @@
 """Tiling makes the visual tokens that LLaDA-V's code makes."""
 
 import random
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from tiling import best_canvas, token_sources, views  # noqa: E402
+from tiling import best_canvas, token_sources, views
 
 
 @pytest.mark.parametrize(

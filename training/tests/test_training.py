@@ -1,27 +1,24 @@
 """What of the training needs torch: visual tokens, masking, and the way to a folder and back."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-import numpy as np  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
+import numpy as np
+import torch.nn.functional as F
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import batches  # noqa: E402
-import export  # noqa: E402
-from batches import FILLER_TURN  # noqa: E402
-from configs import CONFIGS  # noqa: E402
-from exported import load  # noqa: E402
-from model import Config, Foveate  # noqa: E402
-from text import TINY_TOKENIZER_PATH, Text  # noqa: E402
-from train_tiny import masked, varied  # noqa: E402
-from visual import tile_map, visual_tokens  # noqa: E402
+import batches
+import export
+from batches import FILLER_TURN
+from configs import CONFIGS
+from exported import load
+from model import Config, Foveate
+from text import TINY_TOKENIZER_PATH, Text
+from train_tiny import masked, varied
+from visual import tile_map, visual_tokens
 
 
 def small(vocabulary_size: int) -> Config:
