@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use foveate_core::{
-    Checkpoint, LLAVA_SYSTEM_PROMPT, Message, Prompt, PromptBuilder, PromptToken, Role,
-    SpecialText, Template, ThinkMode, Tokenizer,
+    ChatTemplate, Checkpoint, LLAVA_SYSTEM_PROMPT, Message, Prompt, PromptBuilder, PromptToken,
+    Role, SpecialText, ThinkMode, Tokenizer,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -22,14 +22,14 @@ const HISTORY: u8 = 8;
 const IMAGES_SHIFT: u32 = 6;
 const NEXT: char = '\u{1e}';
 
-static TINY: LazyLock<(Tokenizer, Template, Vec<u32>)> = LazyLock::new(|| {
+static TINY: LazyLock<(Tokenizer, ChatTemplate, Vec<u32>)> = LazyLock::new(|| {
     let folder = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../golden/checkpoints/llada-v-tiny-a"
     );
     let checkpoint = Checkpoint::open(folder).expect("the golden checkpoint");
     let tokenizer = Tokenizer::open(&checkpoint).expect("its tokenizer");
-    let template = Template::open(&checkpoint, Template::LLADA).expect("its template");
+    let template = ChatTemplate::open(&checkpoint, ChatTemplate::LLADA).expect("its template");
     // Special ids are those that decoding can leave out.
     let hidden = |id: &u32| {
         let decoded = tokenizer
@@ -67,7 +67,8 @@ fuzz_target!(|input: &[u8]| {
     };
     if let Some(source) = given {
         let config = serde_json::json!({"bos_token": "<|startoftext|>", "eos_token": null});
-        let Ok(template) = Template::new(source, &config, Path::new("chat_template.jinja")) else {
+        let Ok(template) = ChatTemplate::new(source, &config, Path::new("chat_template.jinja"))
+        else {
             return;
         };
         let builder = PromptBuilder {

@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 mod cache;
+mod chat_template;
 mod checkpoint;
 mod config;
 mod denoise;
@@ -16,7 +17,6 @@ mod prompt;
 mod prune;
 mod sequence;
 mod tap;
-mod template;
 mod tokenizer;
 mod tokenizer_parts;
 mod visual;
@@ -25,6 +25,7 @@ pub use cache::{
     AttentionMask, CACHES, Cache, CacheDtype, CacheMethod, CacheSettings, CacheView, Caching,
     DelayedKv, DllmCache, Elastic, FastDllm, Keep, Partial, Prefix, Reach, Work,
 };
+pub use chat_template::ChatTemplate;
 pub use checkpoint::{Checkpoint, EmbeddedFiles, Environment, TensorRef, is_repository, resolve};
 pub use config::{
     Dialect, GenerationDefaults, Identity, LanguageConfig, ModelConfig, MultimodalConfig,
@@ -48,6 +49,5 @@ pub use prune::{
     Pruning, Queries, Random, RedVtp, Uniform, Visual, Watch, quota,
 };
 pub use tap::{NoTap, Signal, Tap};
-pub use template::Template;
 pub use tokenizer::{SpecialIds, SpecialText, Tokenizer};
 pub use visual::VisualTokens;

@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 
 use foveate_core::{
-    Checkpoint, LLAVA_SYSTEM_PROMPT, Message, PromptBuilder, PromptToken, SpecialText, Template,
-    ThinkMode, Tokenizer,
+    ChatTemplate, Checkpoint, LLAVA_SYSTEM_PROMPT, Message, PromptBuilder, PromptToken,
+    SpecialText, ThinkMode, Tokenizer,
 };
 use serde_json::Value;
 
@@ -15,12 +15,12 @@ fn golden() -> PathBuf {
     std::env::var_os("FOVEATE_GOLDEN").map_or_else(|| own.into(), PathBuf::from)
 }
 
-fn model(name: &str) -> (Tokenizer, Template) {
+fn model(name: &str) -> (Tokenizer, ChatTemplate) {
     let checkpoint = Checkpoint::open(golden().join("checkpoints").join(name)).expect("opens");
     let tokenizer = Tokenizer::open(&checkpoint).expect("tokenizer");
     (
         tokenizer,
-        Template::open(&checkpoint, Template::LLADA).expect("template"),
+        ChatTemplate::open(&checkpoint, ChatTemplate::LLADA).expect("template"),
     )
 }
 

@@ -2,12 +2,12 @@
 
 use super::llava::{Files, Llava, end, lavida_options};
 use super::{ModelCard, Predicts, Sampling, TensorNames, llada_v};
+use crate::chat_template::ChatTemplate;
 use crate::checkpoint::{Checkpoint, Environment};
 use crate::config::Dialect;
 use crate::denoise::{Options, Remasking, Schedule};
 use crate::error::Result;
 use crate::network::DecoderNames;
-use crate::template::Template;
 
 /// Values of `architectures[0]` or `model_type` that mean this family.
 pub(super) const ARCHITECTURES: &[&str] = &["LlavaDreamForMaskedDiffusion", "llava_dream"];
@@ -55,5 +55,5 @@ pub(super) fn open(
         },
         defaults: files.defaults,
     };
-    Llava::new(checkpoint, card, files.tokenizer, Template::CHATML)
+    Llava::new(checkpoint, card, files.tokenizer, ChatTemplate::CHATML)
 }

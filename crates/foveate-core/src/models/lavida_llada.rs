@@ -2,11 +2,11 @@
 
 use super::llava::{Files, Llava, end, lavida_options};
 use super::{ModelCard, Predicts, Sampling, TensorNames};
+use crate::chat_template::ChatTemplate;
 use crate::checkpoint::{Checkpoint, Environment};
 use crate::config::Dialect;
 use crate::error::Result;
 use crate::network::DecoderNames;
-use crate::template::Template;
 
 /// Values of `architectures[0]` that mean this family; its `model_type` is LLaDA-V's.
 pub(super) const ARCHITECTURES: &[&str] = &["LlavaLladaForMaskedDiffusion"];
@@ -67,5 +67,5 @@ pub(super) fn open(
         usual: lavida_options(),
         defaults: files.defaults,
     };
-    Llava::new(checkpoint, card, files.tokenizer, Template::LLADA)
+    Llava::new(checkpoint, card, files.tokenizer, ChatTemplate::LLADA)
 }

@@ -2,13 +2,13 @@
 
 use super::llava::{Files, Llava, end};
 use super::{ModelCard, Predicts, Sampling, TensorNames};
+use crate::chat_template::ChatTemplate;
 use crate::checkpoint::{Checkpoint, Environment};
 use crate::config::Dialect;
 use crate::denoise::Options;
 use crate::error::Result;
 use crate::image::{OneView, Pooling};
 use crate::network::DecoderNames;
-use crate::template::Template;
 
 /// Values of `architectures[0]` or `model_type` that mean this family.
 pub(super) const ARCHITECTURES: &[&str] = &["LlavaLLaDAModelLM", "llava_llada"];
@@ -66,5 +66,5 @@ pub(super) fn open(
         usual: Options::default(),
         defaults: files.defaults,
     };
-    Llava::new(checkpoint, card, files.tokenizer, Template::LLADA)
+    Llava::new(checkpoint, card, files.tokenizer, ChatTemplate::LLADA)
 }

@@ -3,6 +3,7 @@
 use foveate_kernels::{Backend, Heads};
 
 use super::{Family, ModelCard};
+use crate::chat_template::ChatTemplate;
 use crate::checkpoint::{Checkpoint, Environment};
 use crate::config::{Dialect, GenerationDefaults, ModelConfig, VisionTower};
 use crate::denoise::Options;
@@ -12,7 +13,6 @@ use crate::network::{
     Decoder, DecoderShape, Embedding, Source, Transformer, Vision, VisionNames, VisionShape,
 };
 use crate::prompt::{LLAVA_SYSTEM_PROMPT, Message, Prompt, PromptBuilder, ThinkMode};
-use crate::template::Template;
 use crate::tokenizer::Tokenizer;
 
 /// Saved by the references' training or by a plain `SigLIP` folder, read by nothing.
@@ -178,7 +178,7 @@ impl Files {
 pub(super) struct Llava {
     card: ModelCard,
     tokenizer: Tokenizer,
-    template: Template,
+    template: ChatTemplate,
     system_prompt: String,
 }
 
@@ -193,7 +193,7 @@ impl Llava {
         let system_prompt = card.defaults.system_prompt.clone();
         Ok(Self {
             system_prompt: system_prompt.unwrap_or_else(|| LLAVA_SYSTEM_PROMPT.into()),
-            template: Template::open(checkpoint, fallback)?,
+            template: ChatTemplate::open(checkpoint, fallback)?,
             card,
             tokenizer,
         })

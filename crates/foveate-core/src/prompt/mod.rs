@@ -7,8 +7,8 @@ mod disguise;
 
 use disguise::Disguise;
 
+use crate::chat_template::ChatTemplate;
 use crate::error::{Error, Result};
-use crate::template::Template;
 use crate::tokenizer::Tokenizer;
 
 /// The system prompt that `LLaDA-V` and `LaViDa` were trained and evaluated with.
@@ -113,7 +113,7 @@ pub struct PromptBuilder<'a> {
     /// The model's tokenizer.
     pub tokenizer: &'a Tokenizer,
     /// The model's chat template.
-    pub template: &'a Template,
+    pub template: &'a ChatTemplate,
     /// Used when the conversation does not begin with a system message; empty for none.
     pub system_prompt: &'a str,
     /// Appended to the last question if the conversation has images, as the references' harness does.
@@ -213,7 +213,7 @@ mod tests {
     use crate::checkpoint::Checkpoint;
     use proptest::prelude::*;
 
-    fn tiny() -> (Tokenizer, Template) {
+    fn tiny() -> (Tokenizer, ChatTemplate) {
         let folder = concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/../../golden/checkpoints/llada-v-tiny-a"
@@ -222,11 +222,11 @@ mod tests {
         let tokenizer = Tokenizer::open(&checkpoint).expect("tokenizer");
         (
             tokenizer,
-            Template::open(&checkpoint, Template::LLADA).expect("template"),
+            ChatTemplate::open(&checkpoint, ChatTemplate::LLADA).expect("template"),
         )
     }
 
-    fn builder<'a>(tokenizer: &'a Tokenizer, template: &'a Template) -> PromptBuilder<'a> {
+    fn builder<'a>(tokenizer: &'a Tokenizer, template: &'a ChatTemplate) -> PromptBuilder<'a> {
         let system_prompt = LLAVA_SYSTEM_PROMPT;
         PromptBuilder {
             tokenizer,
@@ -282,7 +282,8 @@ mod tests {
     fn two_texts_cannot_join_into_a_special_token() {
         let (tokenizer, _) = tiny();
         let source = "{% for m in messages %}{{ m.content }}{% endfor %}";
-        let template = Template::new(source, &serde_json::Value::Null, std::path::Path::new("t"));
+        let template =
+            ChatTemplate::new(source, &serde_json::Value::Null, std::path::Path::new("t"));
         let template = template.expect("compiles");
         let builder = PromptBuilder {
             system_prompt: "",
@@ -333,7 +334,8 @@ mod tests {
         };
         assert!(builder.build(&[]).is_err());
         assert!(builder.build(&[system, Message::user("Hi", 0)]).is_err());
-        let forgetful = Template::new("{{ bos_token }}", &serde_json::Value::Null, "t".as_ref());
+        let forgetful =
+            ChatTemplate::new("{{ bos_token }}", &serde_json::Value::Null, "t".as_ref());
         let forgetful = forgetful.expect("compiles");
         let builder = PromptBuilder {
             template: &forgetful,

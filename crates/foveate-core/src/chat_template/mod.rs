@@ -28,7 +28,7 @@ const NAME: &str = "chat_template";
 
 /// A compiled chat template.
 #[derive(Debug)]
-pub struct Template {
+pub struct ChatTemplate {
     syntax: SyntaxConfig,
     source: String,
     file: PathBuf,
@@ -36,7 +36,7 @@ pub struct Template {
     eos_token: String,
 }
 
-impl Template {
+impl ChatTemplate {
     /// `LLaDA`'s conversation format.
     pub const LLADA: &str = "{%- for message in messages -%}\
         {%- if loop.first -%}{{ bos_token }}{%- endif -%}\
@@ -184,9 +184,9 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn template(source: &str) -> Result<Template> {
+    fn template(source: &str) -> Result<ChatTemplate> {
         let config = json!({"bos_token": "<bos>", "eos_token": {"content": "<eos>"}});
-        Template::new(source, &config, Path::new("chat_template.jinja"))
+        ChatTemplate::new(source, &config, Path::new("chat_template.jinja"))
     }
 
     fn render(source: &str) -> Result<String> {
@@ -198,14 +198,14 @@ mod tests {
         let expected = "<bos><|start_header_id|>system<|end_header_id|>\n\nBe kind.<|eot_id|>\
                         <|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>\
                         <|start_header_id|>assistant<|end_header_id|>\n\n";
-        assert_eq!(render(Template::LLADA).expect("renders"), expected);
+        assert_eq!(render(ChatTemplate::LLADA).expect("renders"), expected);
     }
 
     #[test]
     fn the_other_built_in_template_is_dreams() {
         let expected = "<|im_start|>system\n Be kind. <|im_end|>\n<|im_start|>user\nHi\n<|im_end|>\n\
                         <|im_start|>assistant\n";
-        assert_eq!(render(Template::CHATML).expect("renders"), expected);
+        assert_eq!(render(ChatTemplate::CHATML).expect("renders"), expected);
     }
 
     #[test]
