@@ -5,7 +5,7 @@
 //! 1. **A row's result has the same bits** whatever other rows are in the call, at any number of rows,
 //!    tile size or thread count. Batch ≡ single and any-thread-count determinism follow from it.
 //! 2. **A probe never changes the output bits** of the attention it watches.
-//! 3. **Only [`Backend::weight`], [`Backend::buf`], [`Backend::resize`], [`Backend::kept`], [`Backend::keep_only`]
+//! 3. **Only [`Backend::weight`], [`Backend::buf`], [`Backend::resize`], [`Backend::kv_rows`], [`Backend::gather_kv`]
 //!    and [`Backend::plan`] allocate** what outlives a call; [`Backend::memory`] of [`Cpu`] counts it all.
 //!
 //! [`Reference`] is written as plain loops and is the oracle; `Cpu` is the fast one.

@@ -129,7 +129,7 @@ fn a_hidden_key_is_a_key_that_is_not_there() {
 }
 
 #[test]
-fn attention_over_what_is_kept_equals_the_reference() {
+fn attention_over_stored_keys_and_values_equals_the_reference() {
     // Neither sixteen nor a tile divides 72.
     for dim in [24, 72] {
         for dtype in [Dtype::F32, Dtype::Bf16] {

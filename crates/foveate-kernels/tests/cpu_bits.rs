@@ -227,7 +227,7 @@ fn a_ragged_batch_has_the_bits_of_its_members_alone_probes_included() {
 }
 
 #[test]
-fn keys_and_values_that_are_kept_have_the_bits_of_fresh_ones() {
+fn stored_keys_and_values_have_the_bits_of_fresh_ones() {
     let members = [request(30, 130, 5), request(70, 77, 6), request(1, 12, 7)];
     let whole = batch(&members);
     let keys = members.each_ref().map(Attention::keys);

@@ -170,8 +170,8 @@ fn scattered_rows_land_in_their_slots_and_nowhere_else() {
         for (row, slot) in from.iter().zip(&to) {
             for column in 0..5 {
                 let slot = &mut want[slot * 5 + column];
-                let kept = if into == Into::Add { *slot } else { 0.0 };
-                *slot = kept + x[row * 5 + column];
+                let before = if into == Into::Add { *slot } else { 0.0 };
+                *slot = before + x[row * 5 + column];
             }
         }
         let (from, to) = (from.map(|r| r as u32), to.map(|r| r as u32));
@@ -188,15 +188,15 @@ fn scattered_rows_land_in_their_slots_and_nowhere_else() {
     }
 }
 
-fn least_alike<B: Backend>(b: &mut B, kept: &[f32], count: usize) -> Vec<u32> {
+fn least_alike<B: Backend>(b: &mut B, stored: &[f32], count: usize) -> Vec<u32> {
     let heads = foveate_kernels::Heads {
         count: 1,
         kv_count: 1,
         dim: 3,
     };
     let x = upload(b, &random(7 * 6, 1), 6);
-    let kept = common::kept(b, kept, &heads, Dtype::F32);
-    b.least_alike(&x, 1..6, &kept, &[5, 4, 3, 2, 1], count)
+    let stored = common::kv_rows(b, stored, &heads, Dtype::F32);
+    b.least_alike(&x, 1..6, &stored, &[5, 4, 3, 2, 1], count)
         .expect("a comparison")
 }
 
@@ -204,21 +204,21 @@ fn least_alike<B: Backend>(b: &mut B, kept: &[f32], count: usize) -> Vec<u32> {
 fn the_least_alike_rows_are_found_by_their_values_alone() {
     let x = random(7 * 6, 1);
     // Row `i` is compared with row `6 - i`: all alike but rows 2 and 5, row 5 the opposite.
-    let mut kept: Vec<f32> = (0..7)
+    let mut stored: Vec<f32> = (0..7)
         .flat_map(|r| x[(6 - r) * 6..][..6].to_vec())
         .collect();
-    kept[4 * 6 + 3] += 0.5;
-    kept[6 + 3..6 + 6].iter_mut().for_each(|v| *v = -*v);
+    stored[4 * 6 + 3] += 0.5;
+    stored[6 + 3..6 + 6].iter_mut().for_each(|v| *v = -*v);
     // Keys do not count.
-    kept[3 * 6] = 100.0;
+    stored[3 * 6] = 100.0;
     for count in [0, 1, 2] {
         let want = &[5, 2][..count];
         let mut want = want.to_vec();
         want.sort_unstable();
-        assert_eq!(least_alike(&mut Reference::default(), &kept, count), want);
-        assert_eq!(least_alike(&mut every_isa(2)[0], &kept, count), want);
+        assert_eq!(least_alike(&mut Reference::default(), &stored, count), want);
+        assert_eq!(least_alike(&mut every_isa(2)[0], &stored, count), want);
     }
-    assert_eq!(least_alike(&mut Reference::default(), &kept, 9).len(), 5);
+    assert_eq!(least_alike(&mut Reference::default(), &stored, 9).len(), 5);
 }
 
 #[test]

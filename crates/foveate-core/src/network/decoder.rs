@@ -332,11 +332,11 @@ impl<B: Backend> Decoder<B> {
         let weight = &self.layers[i].query;
         backend.linear(&self.n, weight, Act::None, Into::Store, &mut self.q)?;
         let probe = (self.asked > 0).then_some(&mut self.mass);
-        let kept: Vec<&B::Kept> = self.stores.iter().map(|s| &s.layers[i].kv).collect();
+        let kept: Vec<&B::KvRows> = self.stores.iter().map(|s| &s.layers[i].kv).collect();
         let qkv = Qkv {
             q: &self.q,
             kv: &self.wide,
-            kept: &kept,
+            stored: &kept,
         };
         Ok(backend.attend(&qkv, &self.shape.heads, plan, probe, &mut self.n)?)
     }

@@ -89,7 +89,7 @@ impl<B: Backend> Decoder<B> {
             let mine = visit.rows.clone().map(|r| r as u32);
             let fresh: Vec<u32> = mine.clone().filter(computes).collect();
             let slots: Vec<u32> = fresh.iter().map(|&r| visit.slot(r)).collect();
-            backend.keep(&self.wide, &fresh, &slots, kept)?;
+            backend.write_kv(&self.wide, &fresh, &slots, kept)?;
             split.computed.retain(computes);
             split.reused.extend(mine.filter(reuses).map(|row| (v, row)));
         }

@@ -79,9 +79,9 @@ impl Visit {
         &self,
         backend: &mut B,
         kv: &B::Buf,
-        kept: &mut B::Kept,
+        kept: &mut B::KvRows,
     ) -> Result<()> {
-        Ok(backend.keep(kv, &self.packed(), &self.slots, kept)?)
+        Ok(backend.write_kv(kv, &self.packed(), &self.slots, kept)?)
     }
 
     /// Keeps the inputs of all its rows.
@@ -119,7 +119,7 @@ pub(crate) struct Store<B: Backend> {
 /// One layer of a [`Store`].
 pub(crate) struct Kept<B: Backend> {
     /// Keys before rotation, and values.
-    pub(crate) kv: B::Kept,
+    pub(crate) kv: B::KvRows,
     /// What attention and MLP added to the residual stream, each `[outputs, hidden]`.
     pub(crate) outputs: [B::Buf; 2],
     /// The layer's input, `[inputs, hidden]`.
@@ -158,7 +158,7 @@ impl<B: Backend> Store<B> {
         let layer = |_| {
             let output = || backend.buf(outputs, widths.hidden);
             Ok(Kept {
-                kv: backend.kept(rows, &widths.heads, dtype)?,
+                kv: backend.kv_rows(rows, &widths.heads, dtype)?,
                 outputs: [output()?, output()?],
                 input: backend.buf(inputs, widths.hidden)?,
             })
@@ -180,7 +180,7 @@ impl<B: Backend> Store<B> {
         let rows: Vec<u32> = (0..self.rows as u32).collect();
         let [outputs, inputs] = [self.outputs, self.inputs].map(RowMap::identity);
         for (from, to) in self.layers.iter().zip(&mut new.layers) {
-            to.kv = backend.keep_only(&from.kv, &rows)?;
+            to.kv = backend.gather_kv(&from.kv, &rows)?;
             backend.combine(&from.input, &inputs, &mut to.input, 0)?;
             for (from, to) in from.outputs.iter().zip(&mut to.outputs) {
                 backend.combine(from, &outputs, to, 0)?;
@@ -198,7 +198,7 @@ impl<B: Backend> Store<B> {
     pub(crate) fn retain(&mut self, backend: &mut B, rows: &[u32], widths: Widths) -> Result<()> {
         let map = RowMap::gather(rows);
         for kept in &mut self.layers {
-            kept.kv = backend.keep_only(&kept.kv, rows)?;
+            kept.kv = backend.gather_kv(&kept.kv, rows)?;
             if self.inputs > 0 {
                 let mut less = backend.buf(rows.len(), widths.hidden)?;
                 backend.combine(&kept.input, &map, &mut less, 0)?;

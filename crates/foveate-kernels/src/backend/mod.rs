@@ -21,8 +21,8 @@ use crate::tensor::{Dtype, TensorView};
 pub trait Backend: Send + 'static {
     /// Activations `[rows, width]`, with room for more rows than are in use.
     type Buf: Send + Sync + 'static;
-    /// Keys and values of some rows, kept from step to step, in the device's own layout.
-    type Kept: Send + Sync + 'static;
+    /// Keys and values of some rows, stored from step to step, in the device's own layout.
+    type KvRows: Send + Sync + 'static;
     /// A linear's or table's parameters in the device's own layout and format.
     type Weight: Send;
     /// The tables of one step (spans, rotations, asks), made once and used by every layer.
@@ -44,9 +44,9 @@ pub trait Backend: Send + 'static {
     ) -> Result<Self::Weight>;
     /// A buffer of `rows` rows of `width` zeros.
     fn buf(&self, rows: usize, width: usize) -> Result<Self::Buf>;
-    /// Keys and values of `rows` rows, zeros at first, kept as `dtype`: [`Dtype::F32`] or [`Dtype::Bf16`]
+    /// Keys and values of `rows` rows, zeros at first, stored as `dtype`: [`Dtype::F32`] or [`Dtype::Bf16`]
     /// (rounded to the nearest, ties to even).
-    fn kept(&self, rows: usize, heads: &Heads, dtype: Dtype) -> Result<Self::Kept>;
+    fn kv_rows(&self, rows: usize, heads: &Heads, dtype: Dtype) -> Result<Self::KvRows>;
     /// Changes the rows in use; grows the memory only when they never fitted before.
     fn resize(&self, buf: &mut Self::Buf, rows: usize) -> Result<()>;
     /// Empties a buffer and gives its rows another width; the memory stays.
@@ -84,25 +84,25 @@ pub trait Backend: Send + 'static {
         into: Into,
         out: &mut Self::Buf,
     ) -> Result<()>;
-    /// Keeps row `from[i]` of `kv` `[rows, 2 · kv_heads · dim]` (keys, then values; keys not yet rotated) as
-    /// row `to[i]`; the other rows kept stay.
-    fn keep(
+    /// Stores row `from[i]` of `kv` `[rows, 2 · kv_heads · dim]` (keys, then values; keys not yet rotated) as
+    /// row `to[i]`; the other stored rows stay.
+    fn write_kv(
         &mut self,
         kv: &Self::Buf,
         from: &[u32],
         to: &[u32],
-        kept: &mut Self::Kept,
+        stored: &mut Self::KvRows,
     ) -> Result<()>;
-    /// A copy of these rows of `kept`, in this order.
-    fn keep_only(&mut self, kept: &Self::Kept, rows: &[u32]) -> Result<Self::Kept>;
+    /// A copy of these rows of `stored`, in this order.
+    fn gather_kv(&mut self, stored: &Self::KvRows, rows: &[u32]) -> Result<Self::KvRows>;
     /// The `count` rows of `kv` among `rows` whose values are least like those of their counterparts, row
-    /// `to[i]` of `kept` for the `i`th, ascending: lowest cosine similarity, accumulated in f64; the lower
+    /// `to[i]` of `stored` for the `i`th, ascending: lowest cosine similarity, accumulated in f64; the lower
     /// row among equals.
     fn least_alike(
         &mut self,
         kv: &Self::Buf,
         rows: Range<usize>,
-        kept: &Self::Kept,
+        stored: &Self::KvRows,
         to: &[u32],
         count: usize,
     ) -> Result<Vec<u32>>;
@@ -125,14 +125,14 @@ pub trait Backend: Send + 'static {
         into: Into,
         out: &mut Self::Buf,
     ) -> Result<()>;
-    /// Attention of queries over fresh keys and values, or over kept ones. Softmax runs over each span's
+    /// Attention of queries over fresh keys and values, or over stored ones. Softmax runs over each span's
     /// whole key range.
     ///
     /// With a probe, adds the head-averaged attention mass that the plan asks for to it: a
     /// `[1, n]` buffer with each [`Ask`]'s block in order.
     fn attend(
         &mut self,
-        qkv: &Qkv<'_, Self::Buf, Self::Kept>,
+        qkv: &Qkv<'_, Self::Buf, Self::KvRows>,
         heads: &Heads,
         plan: &Self::Plan,
         probe: Option<&mut Self::Buf>,
@@ -217,21 +217,21 @@ pub enum NormKind {
 
 /// The rows of an attention.
 #[derive(Debug)]
-pub struct Qkv<'a, Buf, Kept> {
+pub struct Qkv<'a, Buf, KvRows> {
     /// Queries, `[query rows, heads · dim]`, not yet rotated.
     pub q: &'a Buf,
     /// Keys and values, `[key rows, 2 · kv_heads · dim]` (keys, then values; keys not yet rotated).
     pub kv: &'a Buf,
     /// More keys and values. A plan counts keys through the rows of `kv`, then through these; those of a span
     /// are all in one of them.
-    pub kept: &'a [&'a Kept],
+    pub stored: &'a [&'a KvRows],
 }
 
-impl<'a, Buf, Kept> Qkv<'a, Buf, Kept> {
-    /// Nothing is kept.
+impl<'a, Buf, KvRows> Qkv<'a, Buf, KvRows> {
+    /// No stored keys and values, only fresh ones.
     pub fn fresh(q: &'a Buf, kv: &'a Buf) -> Self {
-        let kept = &[];
-        Self { q, kv, kept }
+        let stored = &[];
+        Self { q, kv, stored }
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Span {
     /// Rows of `q`.
     pub queries: Range<usize>,
     /// Keys, counted through the rows of [`Qkv::kv`](super::Qkv::kv) and then of each of
-    /// [`Qkv::kept`](super::Qkv::kept); all in one of them.
+    /// [`Qkv::stored`](super::Qkv::stored); all in one of them.
     pub keys: Range<usize>,
 }
 

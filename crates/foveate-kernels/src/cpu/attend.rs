@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::isa::Chosen;
-use super::kept::Kept;
+use super::kv::KvRows;
 use super::lines::{LANES, Line, floats, floats_mut};
 use super::micro::{Ahead, Tile};
 use super::pack::{Head, Operands, Sources, turn_room};
@@ -36,20 +36,20 @@ struct Attention<'a> {
 
 pub(super) fn attend(
     shop: &mut Workshop,
-    qkv: &Qkv<'_, Rows, Kept>,
+    qkv: &Qkv<'_, Rows, KvRows>,
     heads: &Heads,
     schedule: &Schedule,
     probe: Option<&mut Rows>,
     out: &mut Rows,
 ) -> Result<()> {
     check(qkv, heads, schedule, shop.isa.tile().0, out)?;
-    let Qkv { q, kv, kept } = *qkv;
-    let sources = &Sources::new(shop.isa, heads, kv, kept);
+    let Qkv { q, kv, stored } = *qkv;
+    let sources = &Sources::new(shop.isa, heads, kv, stored);
     for block in &schedule.blocks {
         if sources.find(&block.keys).is_none() {
             return Err(Error::shape(
                 "keys of a span",
-                "all in the fresh rows, or all in the rows that one lane keeps",
+                "all in the fresh rows, or all in one store of rows",
                 format!("{:?}", block.keys),
             ));
         }
@@ -105,7 +105,7 @@ pub(super) fn attend(
 }
 
 fn check(
-    &Qkv { q, kv, kept }: &Qkv<'_, Rows, Kept>,
+    &Qkv { q, kv, stored }: &Qkv<'_, Rows, KvRows>,
     heads: &Heads,
     schedule: &Schedule,
     tile_rows: usize,
@@ -121,13 +121,15 @@ fn check(
     same("width of queries", heads.count * heads.dim, q.width)?;
     let width = heads.kv_width();
     same("width of keys and values", width, kv.width)?;
-    for kept in kept {
-        let shape = &kept.shape;
-        same("key heads that are kept", heads.kv_count, shape.heads)?;
-        same("width of a head that is kept", heads.dim, shape.dim)?;
-        same("rows of a kept tile of keys", tile_rows, shape.tile_rows)?;
+    for stored in stored {
+        let shape = &stored.shape;
+        same("key heads of stored rows", heads.kv_count, shape.heads)?;
+        same("width of a head of stored rows", heads.dim, shape.dim)?;
+        same("rows of a tile of stored keys", tile_rows, shape.tile_rows)?;
     }
-    let key_rows = kept.iter().fold(kv.rows, |sum, kept| sum + kept.shape.rows);
+    let key_rows = stored
+        .iter()
+        .fold(kv.rows, |sum, stored| sum + stored.shape.rows);
     same("width of attention output", q.width, out.width)?;
     check_rotation(schedule.turns.as_ref(), heads.dim)?;
     if schedule.query_rows > q.rows || schedule.key_rows > key_rows {
@@ -331,7 +333,7 @@ impl Attention<'_> {
                 let count = tile_panels.min(value_panels - panel);
                 let from = panel * head.rows + range.start + key;
                 let b = &head.values[from..from + (count - 1) * head.rows + depth];
-                // What comes next, if these values are still where they are kept.
+                // What comes next, if these values are still where they are stored.
                 let (next_key, next_panel) = if panel + count < value_panels {
                     (key, panel + count)
                 } else {

@@ -19,7 +19,7 @@ mod helpers;
 mod inputs;
 mod integer;
 mod isa;
-mod kept;
+mod kv;
 mod lines;
 mod micro;
 mod pack;
@@ -45,7 +45,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use isa::Isa;
-pub use kept::Kept;
+pub use kv::KvRows;
 pub use panels::Packed;
 use plan::Angles;
 pub use plan::Schedule;
@@ -117,7 +117,7 @@ impl Cpu {
 
 impl Backend for Cpu {
     type Buf = Rows;
-    type Kept = Kept;
+    type KvRows = KvRows;
     type Weight = Packed;
     type Plan = Schedule;
 
@@ -136,10 +136,10 @@ impl Backend for Cpu {
             ("combine", format!("row sums, {threads} threads")),
             ("scatter", format!("row copies, {threads} threads")),
             (
-                "keep",
+                "write_kv",
                 format!("f32 or bf16, keys in tiles of {tile}, {threads} threads"),
             ),
-            ("keep_only", format!("copies, {threads} threads")),
+            ("gather_kv", format!("copies, {threads} threads")),
             ("least_alike", "plain loops, f64".to_owned()),
             ("norm", format!("{tile} lanes, {threads} threads")),
             (
@@ -180,9 +180,9 @@ impl Backend for Cpu {
         Rows::new(rows, width, &self.buffers)
     }
 
-    fn kept(&self, rows: usize, heads: &Heads, dtype: Dtype) -> Result<Kept> {
+    fn kv_rows(&self, rows: usize, heads: &Heads, dtype: Dtype) -> Result<KvRows> {
         let (tile_rows, _) = self.shop.isa.tile();
-        Kept::new(rows, heads, dtype, tile_rows, &self.buffers)
+        KvRows::new(rows, heads, dtype, tile_rows, &self.buffers)
     }
 
     fn resize(&self, buf: &mut Rows, rows: usize) -> Result<()> {
@@ -224,23 +224,23 @@ impl Backend for Cpu {
         rows::scatter(&self.shop.team, x, from, to, into, out)
     }
 
-    fn keep(&mut self, kv: &Rows, from: &[u32], to: &[u32], kept: &mut Kept) -> Result<()> {
-        kept::keep(&self.shop.team, kv, from, to, kept)
+    fn write_kv(&mut self, kv: &Rows, from: &[u32], to: &[u32], stored: &mut KvRows) -> Result<()> {
+        kv::write_kv(&self.shop.team, kv, from, to, stored)
     }
 
-    fn keep_only(&mut self, kept: &Kept, rows: &[u32]) -> Result<Kept> {
-        kept::keep_only(&self.shop.team, kept, rows)
+    fn gather_kv(&mut self, stored: &KvRows, rows: &[u32]) -> Result<KvRows> {
+        kv::gather_kv(&self.shop.team, stored, rows)
     }
 
     fn least_alike(
         &mut self,
         kv: &Rows,
         rows: Range<usize>,
-        kept: &Kept,
+        stored: &KvRows,
         to: &[u32],
         count: usize,
     ) -> Result<Vec<u32>> {
-        kept::least_alike_values(kv, rows, kept, to, count)
+        kv::least_alike_values(kv, rows, stored, to, count)
     }
 
     fn norm(
@@ -294,7 +294,7 @@ impl Backend for Cpu {
 
     fn attend(
         &mut self,
-        qkv: &Qkv<'_, Rows, Kept>,
+        qkv: &Qkv<'_, Rows, KvRows>,
         heads: &Heads,
         plan: &Schedule,
         probe: Option<&mut Rows>,

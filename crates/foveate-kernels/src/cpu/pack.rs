@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::isa::Chosen;
-use super::kept::{Kept, Part};
+use super::kv::{KvRows, Part};
 use super::lines::{LANES, Line, Scratch, floats_mut, prefetch};
 use super::plan::Schedule;
 use super::share::Share;
@@ -18,11 +18,11 @@ const TASK_TILES: usize = 2;
 /// Rows of values that are on their way while one is packed.
 const VALUES_AHEAD: usize = 4;
 
-/// Rows of keys and values: those just computed, or those that somebody keeps.
+/// Rows of keys and values: those just computed, or those that were stored.
 #[derive(Clone, Copy)]
 enum Place<'a> {
     Fresh(&'a Rows),
-    Kept(&'a Kept),
+    Stored(&'a KvRows),
 }
 
 /// Some of the rows that a plan counts through, and where they are packed.
@@ -33,7 +33,7 @@ pub(super) struct Source<'a> {
     pub(super) rows: usize,
     /// Its first float among a head's packed keys.
     keys: usize,
-    /// Its first line among a head's packed values; none if they are read where they are kept.
+    /// Its first line among a head's packed values; none if they are read where they are stored.
     values: Option<usize>,
     /// Its first task.
     task: usize,
@@ -52,9 +52,9 @@ pub(super) struct Sources<'a> {
 }
 
 impl<'a> Sources<'a> {
-    pub(super) fn new(isa: Chosen, heads: &Heads, fresh: &'a Rows, kept: &[&'a Kept]) -> Self {
+    pub(super) fn new(isa: Chosen, heads: &Heads, fresh: &'a Rows, stored: &[&'a KvRows]) -> Self {
         let mut all = Self {
-            parts: Vec::with_capacity(1 + kept.len()),
+            parts: Vec::with_capacity(1 + stored.len()),
             tile_rows: isa.tile().0,
             rows: 0,
             keys: 0,
@@ -62,25 +62,25 @@ impl<'a> Sources<'a> {
             tasks: 0,
         };
         all.push(heads, Place::Fresh(fresh), fresh.rows);
-        for kept in kept {
-            all.push(heads, Place::Kept(kept), kept.shape.rows);
+        for stored in stored {
+            all.push(heads, Place::Stored(stored), stored.shape.rows);
         }
         all
     }
 
     fn push(&mut self, heads: &Heads, from: Place<'a>, rows: usize) {
-        let read_where_kept = matches!(from, Place::Kept(kept) if kept.lines(0).is_some());
+        let read_where_stored = matches!(from, Place::Stored(stored) if stored.lines(0).is_some());
         self.parts.push(Source {
             from,
             first: self.rows,
             rows,
             keys: self.keys,
-            values: (!read_where_kept).then_some(self.values),
+            values: (!read_where_stored).then_some(self.values),
             task: self.tasks,
         });
         self.rows += rows;
         self.keys += rows.next_multiple_of(self.tile_rows) * heads.dim;
-        if !read_where_kept {
+        if !read_where_stored {
             self.values += rows * heads.dim.div_ceil(LANES);
         }
         self.tasks += rows.div_ceil(TASK_TILES * self.tile_rows);
@@ -162,12 +162,12 @@ impl<'a> Operands<'a> {
             let tile = tile..(tile + self.sources.tile_rows).min(rows.end);
             match source.from {
                 Place::Fresh(fresh) => self.pack_keys(source, fresh, tile, room),
-                Place::Kept(kept) => self.turn_keys(source, kept, tile, room),
+                Place::Stored(stored) => self.turn_keys(source, stored, tile, room),
             }
         }
         match (source.from, source.values) {
             (Place::Fresh(fresh), Some(at)) => self.pack_values(source, fresh, rows, at),
-            (Place::Kept(kept), Some(at)) => self.widen_values(source, kept, &rows, at),
+            (Place::Stored(stored), Some(at)) => self.widen_values(source, stored, &rows, at),
             (_, None) => {}
         }
     }
@@ -216,8 +216,14 @@ impl<'a> Operands<'a> {
         }
     }
 
-    /// Rotates rows that are kept side by side already: as one long row, by the angles side by side.
-    fn turn_keys(&self, source: &Source<'_>, kept: &Kept, tile: Range<usize>, room: &mut [f32]) {
+    /// Rotates rows that are stored side by side already: as one long row, by the angles side by side.
+    fn turn_keys(
+        &self,
+        source: &Source<'_>,
+        stored: &KvRows,
+        tile: Range<usize>,
+        room: &mut [f32],
+    ) {
         let (width, step) = (self.heads.dim, self.sources.tile_rows);
         let (angles, wide) = room.split_at_mut(LANES * (width + LANES));
         let by = self.turns(source, &tile).map(|(table, half)| {
@@ -227,12 +233,13 @@ impl<'a> Operands<'a> {
         for head in self.kv_heads.clone() {
             // Heads are far from each other, where hardware does not look ahead.
             if head + 1 < self.kv_heads.end {
-                kept.keys(head + 1, tile.start / step).prefetch();
+                stored.keys(head + 1, tile.start / step).prefetch();
             } else if tile.end < source.rows {
-                kept.keys(self.kv_heads.start, tile.start / step + 1)
+                stored
+                    .keys(self.kv_heads.start, tile.start / step + 1)
                     .prefetch();
             }
-            let x = match kept.keys(head, tile.start / step) {
+            let x = match stored.keys(head, tile.start / step) {
                 Part::Floats(x) => x,
                 halves @ Part::Halves(_) => {
                     halves.write(&mut wide[..width * step]);
@@ -295,13 +302,13 @@ impl<'a> Operands<'a> {
         }
     }
 
-    fn widen_values(&self, source: &Source<'_>, kept: &Kept, rows: &Range<usize>, at: usize) {
+    fn widen_values(&self, source: &Source<'_>, stored: &KvRows, rows: &Range<usize>, at: usize) {
         for head in self.kv_heads.clone() {
             for panel in 0..self.heads.dim.div_ceil(LANES) {
                 let here = head - self.kv_heads.start;
                 // SAFETY: every row of every head is packed by one task.
                 let lines = unsafe { self.lines((source, at), here, panel, rows) };
-                kept.values(head, panel, rows).write(floats_mut(lines));
+                stored.values(head, panel, rows).write(floats_mut(lines));
             }
         }
     }
@@ -318,9 +325,9 @@ impl<'a> Operands<'a> {
         let (all_keys, all_values) = unsafe { (self.keys.all(), self.values.all()) };
         let values = match (source.values, source.from) {
             (Some(at), _) => &all_values[head * self.sources.values + at..][..lines],
-            (None, Place::Kept(kept)) => {
-                let lines = kept.lines(self.kv_heads.start + head);
-                lines.expect("values that are not packed are read where they are kept")
+            (None, Place::Stored(stored)) => {
+                let lines = stored.lines(self.kv_heads.start + head);
+                lines.expect("values that are not packed are read where they are stored")
             }
             (None, Place::Fresh(_)) => unreachable!("the values of fresh rows are packed"),
         };

@@ -1,13 +1,13 @@
 //! Attention as its definition: every query against every key of its span, softmax, weighted values.
 
-use super::Kept;
+use super::KvRows;
 use super::math::{dot, report, rotate, softmax};
 use crate::backend::{Heads, Plan, Qkv, Rotation};
 use crate::error::{Result, same};
 use crate::rows::Rows;
 
 pub(super) fn attend(
-    &Qkv { q, kv, kept }: &Qkv<'_, Rows, Kept>,
+    &Qkv { q, kv, stored }: &Qkv<'_, Rows, KvRows>,
     heads: &Heads,
     plan: &Plan,
     mut probe: Option<&mut Rows>,
@@ -15,7 +15,7 @@ pub(super) fn attend(
 ) -> Result<()> {
     same("width of queries", heads.count * heads.dim, q.width)?;
     let sources: Vec<&Rows> = std::iter::once(kv)
-        .chain(kept.iter().map(|k| &k.rows))
+        .chain(stored.iter().map(|k| &k.rows))
         .collect();
     for kv in &sources {
         same("width of keys and values", heads.kv_width(), kv.width)?;

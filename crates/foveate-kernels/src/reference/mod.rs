@@ -28,16 +28,16 @@ pub struct Reference {
     buffers: Arc<AtomicUsize>,
 }
 
-/// Keys and values that are kept, as rows; every number is one that `dtype` has.
+/// Stored keys and values, as rows; every number is one that `dtype` has.
 #[derive(Debug)]
-pub struct Kept {
+pub struct KvRows {
     rows: Rows,
     dtype: Dtype,
 }
 
 impl Backend for Reference {
     type Buf = Rows;
-    type Kept = Kept;
+    type KvRows = KvRows;
     type Weight = Matrix;
     type Plan = Plan;
 
@@ -50,8 +50,8 @@ impl Backend for Reference {
             "embed",
             "combine",
             "scatter",
-            "keep",
-            "keep_only",
+            "write_kv",
+            "gather_kv",
             "least_alike",
             "norm",
             "linear",
@@ -79,16 +79,16 @@ impl Backend for Reference {
         Rows::new(rows, width, &self.buffers)
     }
 
-    fn kept(&self, rows: usize, heads: &Heads, dtype: Dtype) -> Result<Kept> {
+    fn kv_rows(&self, rows: usize, heads: &Heads, dtype: Dtype) -> Result<KvRows> {
         if !matches!(dtype, Dtype::F32 | Dtype::Bf16) {
             return Err(Error::shape(
-                "kept keys and values",
+                "stored keys and values",
                 "f32 or bf16",
                 format!("{dtype:?}"),
             ));
         }
         let rows = self.buf(rows, heads.kv_width())?;
-        Ok(Kept { rows, dtype })
+        Ok(KvRows { rows, dtype })
     }
 
     fn resize(&self, buf: &mut Rows, rows: usize) -> Result<()> {
@@ -165,11 +165,11 @@ impl Backend for Reference {
         Ok(())
     }
 
-    fn keep(&mut self, kv: &Rows, from: &[u32], to: &[u32], kept: &mut Kept) -> Result<()> {
-        self.scatter(kv, from, to, Into::Store, &mut kept.rows)?;
-        if kept.dtype == Dtype::Bf16 {
+    fn write_kv(&mut self, kv: &Rows, from: &[u32], to: &[u32], stored: &mut KvRows) -> Result<()> {
+        self.scatter(kv, from, to, Into::Store, &mut stored.rows)?;
+        if stored.dtype == Dtype::Bf16 {
             for &row in to {
-                for x in kept.rows.row_mut(row as usize) {
+                for x in stored.rows.row_mut(row as usize) {
                     *x = half::bf16::from_f32(*x).to_f32();
                 }
             }
@@ -177,12 +177,12 @@ impl Backend for Reference {
         Ok(())
     }
 
-    fn keep_only(&mut self, kept: &Kept, rows: &[u32]) -> Result<Kept> {
-        let mut less = self.buf(rows.len(), kept.rows.width)?;
-        self.combine(&kept.rows, &RowMap::gather(rows), &mut less, 0)?;
-        Ok(Kept {
+    fn gather_kv(&mut self, stored: &KvRows, rows: &[u32]) -> Result<KvRows> {
+        let mut less = self.buf(rows.len(), stored.rows.width)?;
+        self.combine(&stored.rows, &RowMap::gather(rows), &mut less, 0)?;
+        Ok(KvRows {
             rows: less,
-            dtype: kept.dtype,
+            dtype: stored.dtype,
         })
     }
 
@@ -190,11 +190,11 @@ impl Backend for Reference {
         &mut self,
         kv: &Rows,
         rows: Range<usize>,
-        kept: &Kept,
+        stored: &KvRows,
         to: &[u32],
         count: usize,
     ) -> Result<Vec<u32>> {
-        let old = &kept.rows;
+        let old = &stored.rows;
         same("width of compared rows", old.width, kv.width)?;
         check_rows("rows compared", to, old.rows)?;
         let values = |row: &u32| &old.row(*row as usize)[old.width / 2..];
@@ -259,7 +259,7 @@ impl Backend for Reference {
 
     fn attend(
         &mut self,
-        qkv: &Qkv<'_, Rows, Kept>,
+        qkv: &Qkv<'_, Rows, KvRows>,
         heads: &Heads,
         plan: &Plan,
         probe: Option<&mut Rows>,

@@ -40,9 +40,9 @@ impl<Buf> Buffer<Buf> {
     }
 }
 
-/// Keys and values that are kept, and how many.
+/// Stored keys and values, and how many.
 #[derive(Debug)]
-pub struct Kept<K> {
+pub struct KvRows<K> {
     inner: K,
     /// Bytes of a row.
     row: usize,
@@ -107,7 +107,7 @@ fn flops<W>(rows: usize, w: &Weight<W>) -> f64 {
 
 impl<B: Backend> Backend for Timed<B> {
     type Buf = Buffer<B::Buf>;
-    type Kept = Kept<B::Kept>;
+    type KvRows = KvRows<B::KvRows>;
     type Weight = Weight<B::Weight>;
     type Plan = Tables<B::Plan>;
 
@@ -145,9 +145,9 @@ impl<B: Backend> Backend for Timed<B> {
         Ok(Buffer { inner, rows, width })
     }
 
-    fn kept(&self, rows: usize, heads: &Heads, dtype: Dtype) -> Result<Self::Kept> {
-        Ok(Kept {
-            inner: self.inner.kept(rows, heads, dtype)?,
+    fn kv_rows(&self, rows: usize, heads: &Heads, dtype: Dtype) -> Result<Self::KvRows> {
+        Ok(KvRows {
+            inner: self.inner.kv_rows(rows, heads, dtype)?,
             row: dtype.row_bytes(heads.kv_width()),
             rows,
         })
@@ -225,27 +225,27 @@ impl<B: Backend> Backend for Timed<B> {
         })
     }
 
-    fn keep(
+    fn write_kv(
         &mut self,
         kv: &Self::Buf,
         from: &[u32],
         to: &[u32],
-        kept: &mut Self::Kept,
+        stored: &mut Self::KvRows,
     ) -> Result<()> {
-        let bytes = from.len() * (kv.width * FLOAT + kept.row);
-        self.spend(Work::Rows("keep"), 0.0, bytes, |b| {
-            b.keep(&kv.inner, from, to, &mut kept.inner)
+        let bytes = from.len() * (kv.width * FLOAT + stored.row);
+        self.spend(Work::Rows("write_kv"), 0.0, bytes, |b| {
+            b.write_kv(&kv.inner, from, to, &mut stored.inner)
         })
     }
 
-    fn keep_only(&mut self, kept: &Self::Kept, rows: &[u32]) -> Result<Self::Kept> {
-        let bytes = 2 * rows.len() * kept.row;
-        let inner = self.spend(Work::Rows("keep_only"), 0.0, bytes, |b| {
-            b.keep_only(&kept.inner, rows)
+    fn gather_kv(&mut self, stored: &Self::KvRows, rows: &[u32]) -> Result<Self::KvRows> {
+        let bytes = 2 * rows.len() * stored.row;
+        let inner = self.spend(Work::Rows("gather_kv"), 0.0, bytes, |b| {
+            b.gather_kv(&stored.inner, rows)
         })?;
-        Ok(Kept {
+        Ok(KvRows {
             inner,
-            row: kept.row,
+            row: stored.row,
             rows: rows.len(),
         })
     }
@@ -254,13 +254,13 @@ impl<B: Backend> Backend for Timed<B> {
         &mut self,
         kv: &Self::Buf,
         rows: Range<usize>,
-        kept: &Self::Kept,
+        stored: &Self::KvRows,
         to: &[u32],
         count: usize,
     ) -> Result<Vec<u32>> {
-        let bytes = rows.len() * (kv.width * FLOAT + kept.row) / 2;
+        let bytes = rows.len() * (kv.width * FLOAT + stored.row) / 2;
         self.spend(Work::Rows("least_alike"), 0.0, bytes, |b| {
-            b.least_alike(&kv.inner, rows, &kept.inner, to, count)
+            b.least_alike(&kv.inner, rows, &stored.inner, to, count)
         })
     }
 
@@ -311,25 +311,27 @@ impl<B: Backend> Backend for Timed<B> {
 
     fn attend(
         &mut self,
-        qkv: &Qkv<'_, Self::Buf, Self::Kept>,
+        qkv: &Qkv<'_, Self::Buf, Self::KvRows>,
         heads: &Heads,
         plan: &Self::Plan,
         probe: Option<&mut Self::Buf>,
         out: &mut Self::Buf,
     ) -> Result<()> {
-        let Qkv { q, kv, kept } = *qkv;
+        let Qkv { q, kv, stored } = *qkv;
         let work = Work::Attend {
             heads: *heads,
             probing: probe.is_some(),
         };
         // Scores and the weighted sum of values.
         let flops = 4.0 * plan.pairs as f64 * (heads.count * heads.dim) as f64;
-        let keys = kept.iter().fold(kv.bytes(), |sum, k| sum + k.rows * k.row);
-        let kept: Vec<&B::Kept> = kept.iter().map(|k| &k.inner).collect();
+        let keys = stored
+            .iter()
+            .fold(kv.bytes(), |sum, k| sum + k.rows * k.row);
+        let stored: Vec<&B::KvRows> = stored.iter().map(|k| &k.inner).collect();
         let qkv = Qkv {
             q: &q.inner,
             kv: &kv.inner,
-            kept: &kept,
+            stored: &stored,
         };
         let probe = probe.map(|probe| &mut probe.inner);
         self.spend(work, flops, 2 * q.bytes() + keys, |b| {

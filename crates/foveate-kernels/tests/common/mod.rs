@@ -69,13 +69,14 @@ pub(crate) fn upload<B: Backend>(b: &mut B, x: &[f32], width: usize) -> B::Buf {
 }
 
 /// A store of these rows of keys and values.
-pub(crate) fn kept<B: Backend>(b: &mut B, x: &[f32], heads: &Heads, dtype: Dtype) -> B::Kept {
+pub(crate) fn kv_rows<B: Backend>(b: &mut B, x: &[f32], heads: &Heads, dtype: Dtype) -> B::KvRows {
     let width = heads.kv_width();
     let all: Vec<u32> = (0..(x.len() / width) as u32).collect();
     let kv = upload(b, x, width);
-    let mut kept = b.kept(all.len(), heads, dtype).expect("a store");
-    b.keep(&kv, &all, &all, &mut kept).expect("rows to keep");
-    kept
+    let mut stored = b.kv_rows(all.len(), heads, dtype).expect("a store");
+    b.write_kv(&kv, &all, &all, &mut stored)
+        .expect("rows to store");
+    stored
 }
 
 pub(crate) fn download<B: Backend>(b: &mut B, x: &B::Buf, rows: usize) -> Vec<f32> {
@@ -179,9 +180,9 @@ pub(crate) struct Attention {
     pub(crate) plan: Plan,
     pub(crate) q: Vec<f32>,
     pub(crate) kv: Vec<f32>,
-    /// Rows of `kv` that are fresh, and those that each store keeps; all are fresh if there are none.
+    /// Rows of `kv` that are fresh, and those that each store holds; all are fresh if there are none.
     pub(crate) cuts: Vec<usize>,
-    /// How they are kept.
+    /// How they are stored.
     pub(crate) dtype: Dtype,
 }
 
@@ -221,14 +222,14 @@ impl Attention {
         let rows = self.q.len() / width;
         let q = upload(b, &self.q, width);
         let kv_width = self.heads.kv_width();
-        let (mut kept_rows, mut rest) = (Vec::new(), self.kv.as_slice());
+        let (mut stored, mut rest) = (Vec::new(), self.kv.as_slice());
         for rows in self.cuts.iter().skip(1).rev() {
             let (less, part) = rest.split_at(rest.len() - rows * kv_width);
-            kept_rows.insert(0, kept(b, part, &self.heads, self.dtype));
+            stored.insert(0, kv_rows(b, part, &self.heads, self.dtype));
             rest = less;
         }
         let fresh = upload(b, rest, kv_width);
-        let kept_rows: Vec<&B::Kept> = kept_rows.iter().collect();
+        let stored: Vec<&B::KvRows> = stored.iter().collect();
         let plan = b.plan(&self.plan).expect("a plan");
         let mut probe = b.buf(1, self.probe_len()).expect("a probe");
         let mut out = b.buf(rows, width).expect("a buffer");
@@ -237,7 +238,7 @@ impl Attention {
             &Qkv {
                 q: &q,
                 kv: &fresh,
-                kept: &kept_rows,
+                stored: &stored,
             },
             &self.heads,
             &plan,

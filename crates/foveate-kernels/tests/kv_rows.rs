@@ -1,8 +1,8 @@
-//! Keys and values that are kept are those that came in, rounded once if they are kept as bf16.
+//! Keys and values that are stored are those that came in, rounded once if they are stored as bf16.
 
 mod common;
 
-use common::{bits, every_isa, kept, random, request_errors, threads, upload};
+use common::{bits, every_isa, kv_rows, random, request_errors, threads, upload};
 use foveate_kernels::{
     Ask, Backend, Cpu, Dtype, Heads, Isa, Plan, Qkv, Reference, Result, Rotation, Span, Sum,
 };
@@ -21,12 +21,12 @@ const HEADS: Heads = Heads {
 };
 const WIDTH: usize = 2 * 2 * 24;
 
-/// Attention of some queries over `rows` rows that are kept: as bits, and what it was watched doing.
-fn look<B: Backend>(b: &mut B, kept: &B::Kept, rows: usize) -> [Vec<u32>; 2] {
-    try_look(b, kept, rows).expect("an attention")
+/// Attention of some queries over `rows` stored rows: as bits, and what it was watched doing.
+fn look<B: Backend>(b: &mut B, stored: &B::KvRows, rows: usize) -> [Vec<u32>; 2] {
+    try_look(b, stored, rows).expect("an attention")
 }
 
-fn try_look<B: Backend>(b: &mut B, kept: &B::Kept, rows: usize) -> Result<[Vec<u32>; 2]> {
+fn try_look<B: Backend>(b: &mut B, stored: &B::KvRows, rows: usize) -> Result<[Vec<u32>; 2]> {
     let (q, fresh) = (
         upload(b, &random(5 * 96, 9), 96),
         b.buf(0, WIDTH).expect("a buffer"),
@@ -58,7 +58,7 @@ fn try_look<B: Backend>(b: &mut B, kept: &B::Kept, rows: usize) -> Result<[Vec<u
         &Qkv {
             q: &q,
             kv: &fresh,
-            kept: &[kept],
+            stored: &[stored],
         },
         &HEADS,
         &plan,
@@ -78,7 +78,7 @@ fn every_backend(mut check: impl FnMut(Cpu)) {
 }
 
 #[test]
-fn a_row_that_is_kept_replaces_the_one_in_its_place_alone() {
+fn a_stored_row_replaces_the_one_in_its_place_alone() {
     let (old, new) = (random(40 * WIDTH, 1), random(9 * WIDTH, 2));
     // Runs that end with a tile, go over its end, begin inside one; single rows; backwards.
     let from = [0, 1, 2, 3, 4, 7, 6, 5, 8];
@@ -90,10 +90,11 @@ fn a_row_that_is_kept_replaces_the_one_in_its_place_alone() {
     }
     every_backend(|mut b| {
         for dtype in [Dtype::F32, Dtype::Bf16] {
-            let mut got = kept(&mut b, &old, &HEADS, dtype);
+            let mut got = kv_rows(&mut b, &old, &HEADS, dtype);
             let rows = upload(&mut b, &new, WIDTH);
-            b.keep(&rows, &from, &to, &mut got).expect("rows to keep");
-            let want = kept(&mut b, &want, &HEADS, dtype);
+            b.write_kv(&rows, &from, &to, &mut got)
+                .expect("rows to store");
+            let want = kv_rows(&mut b, &want, &HEADS, dtype);
             assert!(
                 look(&mut b, &got, 40) == look(&mut b, &want, 40),
                 "{:?}",
@@ -113,9 +114,9 @@ fn a_copy_of_some_rows_has_their_bits() {
         .collect();
     every_backend(|mut b| {
         for dtype in [Dtype::F32, Dtype::Bf16] {
-            let whole = kept(&mut b, &all, &HEADS, dtype);
-            let got = b.keep_only(&whole, &rows).expect("a copy");
-            let want = kept(&mut b, &want, &HEADS, dtype);
+            let whole = kv_rows(&mut b, &all, &HEADS, dtype);
+            let got = b.gather_kv(&whole, &rows).expect("a copy");
+            let want = kv_rows(&mut b, &want, &HEADS, dtype);
             assert!(
                 look(&mut b, &got, 10) == look(&mut b, &want, 10),
                 "{:?}",
@@ -126,11 +127,11 @@ fn a_copy_of_some_rows_has_their_bits() {
 }
 
 #[test]
-fn bf16_keeps_the_nearest_numbers() {
+fn bf16_stores_the_nearest_numbers() {
     let x = random(333 * WIDTH, 3);
     every_backend(|mut b| {
-        let got = kept(&mut b, &x, &HEADS, Dtype::Bf16);
-        let want = kept(&mut b, &rounded(&x), &HEADS, Dtype::F32);
+        let got = kv_rows(&mut b, &x, &HEADS, Dtype::Bf16);
+        let want = kv_rows(&mut b, &rounded(&x), &HEADS, Dtype::F32);
         assert!(
             look(&mut b, &got, 333) == look(&mut b, &want, 333),
             "{:?}",
@@ -147,7 +148,7 @@ fn rows_least_alike_are_found_among_rounded_ones() {
     let want = find(&mut |dtype| {
         let (new, old) = (
             upload(&mut reference, &x, WIDTH),
-            kept(&mut reference, &old, &HEADS, dtype),
+            kv_rows(&mut reference, &old, &HEADS, dtype),
         );
         reference
             .least_alike(&new, 2..7, &old, &[11, 4, 0, 7, 3], 2)
@@ -155,7 +156,10 @@ fn rows_least_alike_are_found_among_rounded_ones() {
     });
     every_backend(|mut b| {
         let got = find(&mut |dtype| {
-            let (new, old) = (upload(&mut b, &x, WIDTH), kept(&mut b, &old, &HEADS, dtype));
+            let (new, old) = (
+                upload(&mut b, &x, WIDTH),
+                kv_rows(&mut b, &old, &HEADS, dtype),
+            );
             b.least_alike(&new, 2..7, &old, &[11, 4, 0, 7, 3], 2)
                 .expect("two rows")
         });
@@ -173,9 +177,9 @@ fn bf16_takes_half_the_memory() {
     };
     let held = |dtype| {
         let before = b.memory().buffers;
-        let kept = b.kept(960, &heads, dtype).expect("a store");
+        let stored = b.kv_rows(960, &heads, dtype).expect("a store");
         let held = b.memory().buffers - before;
-        drop(kept);
+        drop(stored);
         assert_eq!(b.memory().buffers, before);
         held
     };
@@ -184,26 +188,27 @@ fn bf16_takes_half_the_memory() {
 }
 
 #[test]
-fn what_another_instruction_set_keeps_is_refused_or_read_rightly() {
+fn what_another_instruction_set_stored_is_refused_or_read_rightly() {
     let numbers = random(7 * WIDTH, 3);
-    let keep = |isa| {
+    let store = |isa| {
         let mut b = Cpu::with_isa(isa, threads(1)).expect("an instruction set of this machine");
         let rows = upload(&mut b, &numbers, WIDTH);
-        let mut kept = b.kept(7, &HEADS, Dtype::F32).expect("a store");
+        let mut stored = b.kv_rows(7, &HEADS, Dtype::F32).expect("a store");
         let all: Vec<u32> = (0..7).collect();
-        b.keep(&rows, &all, &all, &mut kept).expect("rows that fit");
-        (b, kept)
+        b.write_kv(&rows, &all, &all, &mut stored)
+            .expect("rows that fit");
+        (b, stored)
     };
     for isa in Isa::available() {
-        let (mut b, own) = keep(isa);
+        let (mut b, own) = store(isa);
         let right = look(&mut b, &own, 7);
         for other in Isa::available() {
-            let (_, kept) = keep(other);
-            match try_look(&mut b, &kept, 7) {
-                Ok(seen) => assert_eq!(seen, right, "{isa:?} reads what {other:?} kept"),
+            let (_, stored) = store(other);
+            match try_look(&mut b, &stored, 7) {
+                Ok(seen) => assert_eq!(seen, right, "{isa:?} reads what {other:?} stored"),
                 Err(error) => {
                     assert_ne!(isa, other, "{error}");
-                    assert!(error.to_string().contains("kept"), "{error}");
+                    assert!(error.to_string().contains("stored"), "{error}");
                 }
             }
         }
@@ -211,11 +216,11 @@ fn what_another_instruction_set_keeps_is_refused_or_read_rightly() {
 }
 
 #[test]
-fn what_does_not_fit_what_is_kept_is_an_error() {
+fn what_does_not_fit_the_stored_rows_is_an_error() {
     let mut b = Cpu::new(threads(2)).expect("two threads");
-    let mut kept = b.kept(4, &HEADS, Dtype::F32).expect("a store");
+    let mut stored = b.kv_rows(4, &HEADS, Dtype::F32).expect("a store");
     let others = b
-        .kept(4, &Heads { dim: 12, ..HEADS }, Dtype::F32)
+        .kv_rows(4, &Heads { dim: 12, ..HEADS }, Dtype::F32)
         .expect("a store");
     let (rows, narrow) = (
         b.buf(3, WIDTH).expect("a buffer"),
@@ -234,30 +239,30 @@ fn what_does_not_fit_what_is_kept_is_an_error() {
     };
     let across = b.plan(&across).expect("a plan");
     request_errors(&[
-        b.keep(&narrow, &[0], &[0], &mut kept),
-        b.keep(&rows, &[0, 1], &[0], &mut kept),
-        b.keep(&rows, &[3], &[0], &mut kept),
-        b.keep(&rows, &[0], &[4], &mut kept),
-        b.keep_only(&kept, &[4]).map(|_| ()),
-        b.least_alike(&rows, 0..1, &kept, &[4], 1).map(|_| ()),
-        b.kept(1, &HEADS, Dtype::Q8).map(|_| ()),
+        b.write_kv(&narrow, &[0], &[0], &mut stored),
+        b.write_kv(&rows, &[0, 1], &[0], &mut stored),
+        b.write_kv(&rows, &[3], &[0], &mut stored),
+        b.write_kv(&rows, &[0], &[4], &mut stored),
+        b.gather_kv(&stored, &[4]).map(|_| ()),
+        b.least_alike(&rows, 0..1, &stored, &[4], 1).map(|_| ()),
+        b.kv_rows(1, &HEADS, Dtype::Q8).map(|_| ()),
         b.attend(
             &Qkv {
                 q: &q,
                 kv: &rows,
-                kept: &[&others],
+                stored: &[&others],
             },
             &HEADS,
             &across,
             None,
             &mut out,
         ),
-        // Some keys of the span are fresh, the others are kept.
+        // Some keys of the span are fresh, the others are stored.
         b.attend(
             &Qkv {
                 q: &q,
                 kv: &rows,
-                kept: &[&kept],
+                stored: &[&stored],
             },
             &HEADS,
             &across,

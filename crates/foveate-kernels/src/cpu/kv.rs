@@ -1,4 +1,4 @@
-//! Keys and values that are kept between steps, laid out for attention: only the keys' rotation, which
+//! Keys and values that are stored between steps, laid out for attention: only the keys' rotation, which
 //! depends on where a row stands now, is left to be done.
 
 use std::ops::Range;
@@ -23,7 +23,7 @@ const ALONE: usize = 1 << 17;
 
 /// Keys `[heads][tiles][dim][tile rows]`, then values `[heads][dim / 16][rows][16]`.
 #[derive(Debug)]
-pub struct Kept {
+pub struct KvRows {
     pub(super) shape: Shape,
     numbers: Numbers,
     total: Arc<AtomicUsize>,
@@ -128,7 +128,14 @@ impl Shape {
         1 + (1..most).take_while(follows).count()
     }
 
-    fn keep<T: Number>(&self, team: &Team, kv: &Rows, from: &[u32], to: &[u32], numbers: &mut [T]) {
+    fn write<T: Number>(
+        &self,
+        team: &Team,
+        kv: &Rows,
+        from: &[u32],
+        to: &[u32],
+        numbers: &mut [T],
+    ) {
         let cost = from.len() * kv.width;
         self.each(team, numbers, cost, |head, keys, values| {
             let mut i = 0;
@@ -179,7 +186,7 @@ impl Shape {
     }
 }
 
-impl Kept {
+impl KvRows {
     pub(super) fn new(
         rows: usize,
         heads: &Heads,
@@ -197,7 +204,7 @@ impl Kept {
     }
 
     fn of(shape: Shape, dtype: Dtype, total: &Arc<AtomicUsize>) -> Result<Self> {
-        const WHAT: &str = "kept keys and values";
+        const WHAT: &str = "stored keys and values";
         let numbers = shape.numbers().ok_or(Error::Memory {
             what: WHAT,
             bytes: usize::MAX,
@@ -238,7 +245,7 @@ impl Kept {
         self.part(at(rows.start)..at(rows.end))
     }
 
-    /// All values of a head as they are read, `[dim / 16][rows]`, if they are kept so.
+    /// All values of a head as they are read, `[dim / 16][rows]`, if they are stored so.
     pub(super) fn lines(&self, head: usize) -> Option<&[Line]> {
         let first = (self.shape.first_value() + head * self.shape.values()) / LANES;
         match &self.numbers {
@@ -248,57 +255,61 @@ impl Kept {
     }
 }
 
-pub(super) fn keep(
+pub(super) fn write_kv(
     team: &Team,
     kv: &Rows,
     from: &[u32],
     to: &[u32],
-    kept: &mut Kept,
+    stored: &mut KvRows,
 ) -> Result<()> {
-    let shape = kept.shape;
-    same("width of kept rows", 2 * shape.heads * shape.dim, kv.width)?;
-    same("slots of kept rows", from.len(), to.len())?;
-    check_rows("rows to keep", from, kv.rows)?;
-    check_rows("slots of kept rows", to, shape.rows)?;
-    match &mut kept.numbers {
-        Numbers::Floats(lines) => shape.keep(team, kv, from, to, floats_mut(lines)),
-        Numbers::Halves(lines) => shape.keep(team, kv, from, to, halves_mut(lines)),
+    let shape = stored.shape;
+    same(
+        "width of stored rows",
+        2 * shape.heads * shape.dim,
+        kv.width,
+    )?;
+    same("slots of stored rows", from.len(), to.len())?;
+    check_rows("rows to store", from, kv.rows)?;
+    check_rows("slots of stored rows", to, shape.rows)?;
+    match &mut stored.numbers {
+        Numbers::Floats(lines) => shape.write(team, kv, from, to, floats_mut(lines)),
+        Numbers::Halves(lines) => shape.write(team, kv, from, to, halves_mut(lines)),
     }
     Ok(())
 }
 
-pub(super) fn keep_only(team: &Team, kept: &Kept, rows: &[u32]) -> Result<Kept> {
-    check_rows("rows to keep", rows, kept.shape.rows)?;
+pub(super) fn gather_kv(team: &Team, stored: &KvRows, rows: &[u32]) -> Result<KvRows> {
+    check_rows("rows to gather", rows, stored.shape.rows)?;
     let shape = Shape {
         rows: rows.len(),
-        ..kept.shape
+        ..stored.shape
     };
-    let dtype = match kept.numbers {
+    let dtype = match stored.numbers {
         Numbers::Floats(_) => Dtype::F32,
         Numbers::Halves(_) => Dtype::Bf16,
     };
-    let mut less = Kept::of(shape, dtype, &kept.total)?;
-    match (&kept.numbers, &mut less.numbers) {
+    let mut less = KvRows::of(shape, dtype, &stored.total)?;
+    match (&stored.numbers, &mut less.numbers) {
         (Numbers::Floats(from), Numbers::Floats(to)) => {
-            shape.copy(team, &kept.shape, floats(from), rows, floats_mut(to));
+            shape.copy(team, &stored.shape, floats(from), rows, floats_mut(to));
         }
         (Numbers::Halves(from), Numbers::Halves(to)) => {
-            shape.copy(team, &kept.shape, halves(from), rows, halves_mut(to));
+            shape.copy(team, &stored.shape, halves(from), rows, halves_mut(to));
         }
         _ => unreachable!("made with the same dtype"),
     }
     Ok(less)
 }
 
-/// [`least_alike`] of values that are kept in panels.
+/// [`least_alike`] of values that are stored in panels.
 pub(super) fn least_alike_values(
     kv: &Rows,
     rows: Range<usize>,
-    kept: &Kept,
+    stored: &KvRows,
     to: &[u32],
     count: usize,
 ) -> Result<Vec<u32>> {
-    let shape = kept.shape;
+    let shape = stored.shape;
     let width = shape.heads * shape.dim;
     same("width of compared rows", 2 * width, kv.width)?;
     check_rows("rows compared", to, shape.rows)?;
@@ -307,7 +318,7 @@ pub(super) fn least_alike_values(
         for (head, slots) in slots.chunks_mut(shape.dim).enumerate() {
             for (panel, slots) in slots.chunks_mut(LANES).enumerate() {
                 let row = row as usize..row as usize + 1;
-                kept.values(head, panel, &row).write(slots);
+                stored.values(head, panel, &row).write(slots);
             }
         }
     }
@@ -337,7 +348,7 @@ impl Part<'_> {
     }
 }
 
-/// A number that is kept.
+/// A number that is stored.
 trait Number: Copy + Send + Sync {
     /// The nearest to `x`.
     fn narrow(x: f32) -> Self;
