@@ -79,9 +79,6 @@ pub enum Error {
         "the logits are not numbers: the weights hold NaN or infinite values; is the checkpoint damaged?"
     )]
     NotNumbers,
-    /// The request was cancelled between two layers.
-    #[error("cancelled")]
-    Cancelled,
 }
 
 impl Error {

@@ -21,10 +21,7 @@ mod tokenizer;
 mod tokenizer_parts;
 mod visual;
 
-pub use cache::{
-    AttentionMask, CACHES, Cache, CacheDtype, CacheMethod, CacheSettings, CacheView, Caching,
-    DelayedKv, DllmCache, Elastic, FastDllm, Keep, Partial, Prefix, Reach, Work,
-};
+pub use cache::{CACHES, CacheDtype, CacheMethod, CacheSettings, Caching};
 pub use chat_template::ChatTemplate;
 pub use checkpoint::{Checkpoint, EmbeddedFiles, Environment, TensorRef, is_repository, resolve};
 pub use config::{
@@ -45,8 +42,8 @@ pub use prompt::{
     LLAVA_SYSTEM_PROMPT, Message, Prompt, PromptBuilder, PromptToken, Role, ThinkMode,
 };
 pub use prune::{
-    FastV, Kept, LladaFastV, METHODS, Method, Moment, Positions, PruneSettings, Pruned, Pruner,
-    Pruning, Queries, Random, RedVtp, Uniform, Visual, Watch, quota,
+    METHODS, Method, Moment, Positions, PruneSettings, Pruned, Pruning, Queries, Survivors, Watch,
+    quota,
 };
 pub use tap::{NoTap, Signal, Tap};
 pub use tokenizer::{SpecialIds, SpecialText, Tokenizer};

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::prune::{Kept, Positions};
+use crate::prune::{Positions, Survivors};
 
 /// What a row's input embedding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,11 @@ impl Sequence {
     }
 
     /// Drops every visual row of the images in `choices` that was not kept; returns the surviving rows.
-    pub(crate) fn retain(&mut self, choices: &[(usize, Kept)], positions: Positions) -> Vec<u32> {
+    pub(crate) fn retain(
+        &mut self,
+        choices: &[(usize, Survivors)],
+        positions: Positions,
+    ) -> Vec<u32> {
         let survivors = survivors(self, choices);
         self.rows = survivors.iter().map(|&r| self.rows[r as usize]).collect();
         if positions == Positions::Compact {
@@ -125,7 +129,7 @@ impl Sequence {
 }
 
 /// Rows of `sequence` that outlive `choices`, ascending. Text and response rows always do.
-fn survivors(sequence: &Sequence, choices: &[(usize, Kept)]) -> Vec<u32> {
+fn survivors(sequence: &Sequence, choices: &[(usize, Survivors)]) -> Vec<u32> {
     let mut alive = vec![true; sequence.rows.len()];
     for (image, kept) in choices {
         let span = sequence.image(*image);
@@ -158,7 +162,7 @@ mod tests {
     #[test]
     fn each_image_loses_only_its_own_rows() {
         let mut s = sequence();
-        let kept = Kept::top(&[0.0, 1.0, 0.0, 2.0], 2).unwrap();
+        let kept = Survivors::top(&[0.0, 1.0, 0.0, 2.0], 2).unwrap();
         let survivors = s.retain(&[(0, kept)], Positions::Original);
         assert_eq!(survivors, [0, 2, 4, 5, 6, 7, 8, 9, 10]);
         assert_eq!(s.image(0), 1..3);
@@ -175,7 +179,7 @@ mod tests {
         assert_eq!(s.rows().len(), 12);
         assert_eq!((s.shadows(), s.shadow_of(0)), (11..12, None));
         assert_eq!(s.rows()[11].position, s.rows()[10].position);
-        let kept = Kept::top(&[1.0, 0.0, 0.0], 1).unwrap();
+        let kept = Survivors::top(&[1.0, 0.0, 0.0], 1).unwrap();
         s.retain(&[(1, kept)], Positions::Compact);
         assert_eq!(s.shadow_of(1), Some(9));
         assert_eq!(s.rows()[9].position, 8);
@@ -186,7 +190,7 @@ mod tests {
     fn compact_positions_have_no_gaps() {
         let mut s = sequence();
         s.retain(
-            &[(1, Kept::top(&[1.0, 0.0, 0.0], 1).unwrap())],
+            &[(1, Survivors::top(&[1.0, 0.0, 0.0], 1).unwrap())],
             Positions::Compact,
         );
         assert!(

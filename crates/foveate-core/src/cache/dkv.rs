@@ -7,7 +7,7 @@ use super::{Cache, CacheView, Work};
 /// *Computes* all rows in the first two steps of a block and every `refresh` steps, else the masked rows
 /// and those committed in the last step · *Source* arXiv 2505.15781, dKV-Cache-Decode.
 #[derive(Clone, Copy, Debug)]
-pub struct DelayedKv {
+pub(crate) struct DelayedKv {
     pub(super) refresh: usize,
 }
 

@@ -8,7 +8,7 @@ use super::{Cache, CacheView, Keep, Partial, Work};
 /// other steps, in each layer, the share of the response whose new value is least like the kept one ·
 /// *Source* arXiv 2506.06295; LLaDA-V, `cache_hook_LLaDA_V.py`. A suffix counts as response.
 #[derive(Clone, Copy, Debug)]
-pub struct DllmCache {
+pub(crate) struct DllmCache {
     pub(super) prompt_refresh: usize,
     pub(super) response_refresh: usize,
     pub(super) share: f64,

@@ -11,7 +11,7 @@ use super::{Cache, CacheView, Keep, Work};
 /// *Source* arXiv 2510.14973. The paper's sliding window is the block here: every masked row of it is
 /// computed, later ones are kept; and the paper also watches committed tokens.
 #[derive(Clone, Copy, Debug)]
-pub struct Elastic {
+pub(crate) struct Elastic {
     pub(super) similarity: f64,
     /// All rows of all layers every so many steps, if at all.
     pub(super) refresh: Option<usize>,

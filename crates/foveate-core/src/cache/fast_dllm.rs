@@ -4,7 +4,7 @@ use super::{Cache, CacheView, Work};
 
 /// Which rows are computed between two refreshes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub(crate) enum Reach {
     /// From the block's first row to the end (prefix cache).
     ToTheEnd,
     /// The block's rows only (dual cache).
@@ -16,7 +16,7 @@ pub enum Reach {
 /// *Computes* all rows at the block's start and every `refresh` steps, else those within reach ·
 /// *Source* arXiv 2505.22618; LLaDA-V, `fast_dllm_hook.py` (prefix cache, refresh 32).
 #[derive(Clone, Copy, Debug)]
-pub struct FastDllm {
+pub(crate) struct FastDllm {
     pub(super) reach: Reach,
     pub(super) refresh: usize,
 }

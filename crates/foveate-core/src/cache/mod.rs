@@ -1,9 +1,9 @@
 //! Caches: a strategy says which rows a denoising step computes; all others are read from the step that
 //! computed them last. The base owns the memory, forced refreshes, compaction and accounting.
 
+mod attention_drift;
 mod dkv;
 mod dllm;
-mod drift;
 mod elastic;
 mod fast_dllm;
 mod prefix;
@@ -13,18 +13,18 @@ mod state;
 use std::fmt::Debug;
 use std::ops::Range;
 
-pub use dkv::DelayedKv;
-pub use dllm::DllmCache;
-pub(crate) use drift::Drift;
-pub use elastic::Elastic;
-pub use fast_dllm::{FastDllm, Reach};
-pub use prefix::Prefix;
+pub(crate) use attention_drift::AttentionDrift;
+pub(crate) use dkv::DelayedKv;
+pub(crate) use dllm::DllmCache;
+pub(crate) use elastic::Elastic;
+pub(crate) use fast_dllm::{FastDllm, Reach};
+pub(crate) use prefix::Prefix;
 pub use settings::{CACHES, CacheDtype, CacheMethod, CacheSettings, Caching};
 pub(crate) use state::{CacheState, Next};
 
 /// Who may attend to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttentionMask {
+pub(crate) enum AttentionMask {
     /// Everybody to everybody.
     Full,
     /// The prompt only to itself, the response to everything (Prefix-DLM).
@@ -33,7 +33,7 @@ pub enum AttentionMask {
 
 /// What is kept of every row and layer besides its key and value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
+pub(crate) enum Keep {
     /// Nothing.
     KeysAndValues,
     /// What attention and MLP added to the residual stream, of the response and what follows it.
@@ -44,50 +44,50 @@ pub enum Keep {
 
 /// What the next step computes of a request.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Work {
+pub(crate) struct Work {
     /// Rows of the sequence that enter the decoder, ascending.
-    pub rows: Vec<u32>,
+    pub(crate) rows: Vec<u32>,
     /// Some of them may be refreshed in part only.
-    pub partial: Option<Partial>,
+    pub(crate) partial: Option<Partial>,
 }
 
 /// Rows of which only those are computed, layer by layer, whose value changed most.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Partial {
+pub(crate) struct Partial {
     /// Rows of the sequence.
-    pub rows: Range<usize>,
+    pub(crate) rows: Range<usize>,
     /// How many of them are computed in each layer.
-    pub count: usize,
+    pub(crate) count: usize,
 }
 
 /// What a strategy sees of a request before a step.
 #[derive(Clone, Debug)]
-pub struct CacheView<'a> {
+pub(crate) struct CacheView<'a> {
     /// Steps run since the answer began, over all blocks.
-    pub step: usize,
+    pub(crate) step: usize,
     /// Steps run in this block.
-    pub step_in_block: usize,
+    pub(crate) step_in_block: usize,
     /// Rows of this block in the sequence.
-    pub block: Range<usize>,
+    pub(crate) block: Range<usize>,
     /// Rows of the response in the sequence; the prompt is before, a suffix behind.
-    pub response: Range<usize>,
+    pub(crate) response: Range<usize>,
     /// Rows of the sequence.
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// Per response position, whether its token was committed before the last step: its row has been
     /// computed with that token.
-    pub settled: &'a [bool],
+    pub(crate) settled: &'a [bool],
 }
 
 impl CacheView<'_> {
     /// A refresh: every row.
-    pub fn all(&self) -> Work {
+    pub(crate) fn all(&self) -> Work {
         Work::of(0..self.rows)
     }
 }
 
 impl Work {
     /// Exactly the rows of a range.
-    pub fn of(rows: Range<usize>) -> Self {
+    pub(crate) fn of(rows: Range<usize>) -> Self {
         Self {
             rows: rows.map(|r| r as u32).collect(),
             partial: None,
@@ -96,7 +96,7 @@ impl Work {
 }
 
 /// A choice of rows to compute. Strategies choose; the pass acts.
-pub trait Cache: Debug + Send + Sync {
+pub(crate) trait Cache: Debug + Send + Sync {
     /// Who attends to whom under this cache.
     fn mask(&self) -> AttentionMask {
         AttentionMask::Full

@@ -7,7 +7,7 @@ use super::{AttentionMask, Cache, CacheView, Work};
 /// *Computes* the response and what follows it · *Exact* for this attention mask: a step has the bits of
 /// a full recompute under it · *Source* `LaViDa`, `generate` with `prefix_lm` (arXiv 2505.16839).
 #[derive(Clone, Copy, Debug)]
-pub struct Prefix;
+pub(crate) struct Prefix;
 
 impl Cache for Prefix {
     fn mask(&self) -> AttentionMask {

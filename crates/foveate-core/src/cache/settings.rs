@@ -15,17 +15,17 @@ pub enum CacheMethod {
     /// Every step computes every row.
     #[default]
     None,
-    /// [`Prefix`].
+    /// The prompt is computed once and never sees the answer.
     Prefix,
-    /// [`FastDllm`] that keeps what is before the block.
+    /// Between refreshes, what is before the block is kept.
     FastDllm,
-    /// [`FastDllm`] that keeps what is around the block.
+    /// Between refreshes, what is around the block is kept.
     FastDllmDual,
-    /// [`DllmCache`].
+    /// The prompt is refreshed rarely, the response often, in between only where it changed.
     DllmCache,
-    /// [`DelayedKv`].
+    /// A token is kept one step after it was committed.
     Dkv,
-    /// [`Elastic`].
+    /// Layers are refreshed when their attention moves.
     Elastic,
 }
 

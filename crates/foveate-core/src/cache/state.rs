@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::{CacheView, Caching, Drift, Work};
-use crate::network::Holding;
+use super::{AttentionDrift, CacheView, Caching, Work};
+use crate::network::KvHandle;
 use crate::sequence::{Origin, Sequence};
 
 /// What a request keeps from step to step.
@@ -11,9 +11,9 @@ use crate::sequence::{Origin, Sequence};
 pub(crate) struct CacheState {
     pub(crate) caching: Caching,
     /// One per lane: the conditional one, then the unconditional one.
-    pub(crate) holdings: [Holding; 2],
+    pub(crate) handles: [KvHandle; 2],
     /// What each lane watches.
-    pub(crate) drift: [Drift; 2],
+    pub(crate) drift: [AttentionDrift; 2],
     /// Response positions committed before the last step.
     settled: Vec<bool>,
     /// The token with which each response row was computed last.
@@ -25,7 +25,7 @@ impl CacheState {
     pub(crate) fn new(caching: Caching, gen_length: usize) -> Self {
         Self {
             caching,
-            holdings: Default::default(),
+            handles: Default::default(),
             drift: Default::default(),
             settled: vec![false; gen_length],
             computed: vec![None; gen_length],
@@ -41,7 +41,7 @@ impl CacheState {
 
     /// Forgets everything: the next step computes every row.
     pub(crate) fn forget(&mut self) {
-        self.holdings = Default::default();
+        self.handles = Default::default();
         self.drift = Default::default();
     }
 
@@ -68,7 +68,7 @@ impl CacheState {
             rows: rows.len(),
             settled: &self.settled,
         };
-        if next.whole || self.holdings[0].is_empty() {
+        if next.whole || self.handles[0].is_empty() {
             self.refreshes = 1;
             return view.all();
         }
@@ -85,7 +85,8 @@ impl CacheState {
         work.rows
             .extend(changed.map(|p| (response.start + p) as u32));
         work.rows.extend(next.read);
-        work.rows.extend(self.drift.iter().flat_map(Drift::rows));
+        work.rows
+            .extend(self.drift.iter().flat_map(AttentionDrift::rows));
         work.rows.sort_unstable();
         work.rows.dedup();
         work
@@ -93,7 +94,7 @@ impl CacheState {
 
     /// Bytes kept.
     pub(crate) fn bytes(&self) -> usize {
-        self.holdings.iter().map(Holding::bytes).sum()
+        self.handles.iter().map(KvHandle::bytes).sum()
     }
 }
 

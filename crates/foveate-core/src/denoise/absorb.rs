@@ -103,12 +103,12 @@ impl Denoiser {
             return (by_chance(recipe, self.step, candidates, share), Vec::new());
         }
         let order = surest_first(recipe, self.step, candidates);
-        let still = match recipe.policy.drift_bound() {
+        let still = match recipe.policy.stability_bound() {
             Some(bound) => {
                 let Seen {
                     positions, logits, ..
                 } = seen;
-                self.drift
+                self.stability
                     .update(positions, logits, &recipe.forbidden, bound)
             }
             None => Vec::new(),

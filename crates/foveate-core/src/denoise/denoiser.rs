@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use foveate_kernels::{Noise, Pick};
 
-use super::drift::Drift;
 use super::filter::Filter;
 use super::options::Recipe;
 use super::policy::Wino;
 use super::schedule::Budget;
+use super::stability::Stability;
 use super::{Cancel, Canvas, Choice};
 use crate::cache::{AttentionMask, CacheState, Caching, Next, Work};
 use crate::models::Predicts;
@@ -41,7 +41,7 @@ pub struct Denoiser {
     pub(super) stuck: bool,
     /// The answer would go on, but its forwards are spent.
     pub(super) exhausted: bool,
-    pub(super) drift: Drift,
+    pub(super) stability: Stability,
     /// Tokens that the block's last step committed.
     pub(super) accepted: usize,
     /// Choices of the template that were made, in its order.
@@ -77,7 +77,7 @@ impl Denoiser {
             prefill: Prefill::Unneeded,
             stuck: false,
             exhausted: false,
-            drift: Drift::default(),
+            stability: Stability::default(),
             accepted: Wino::BEFORE,
             choices: Vec::new(),
             kept,
@@ -165,7 +165,7 @@ impl Denoiser {
                 self.block += 1;
                 self.step_in_block = 0;
                 self.stuck = false;
-                self.drift = Drift::default();
+                self.stability = Stability::default();
                 self.accepted = Wino::BEFORE;
                 continue;
             }
@@ -212,7 +212,7 @@ impl Denoiser {
 
     /// Whether the policy goes by whole distributions.
     pub(crate) fn wants_logits(&self) -> bool {
-        self.recipe.policy.drift_bound().is_some()
+        self.recipe.policy.stability_bound().is_some()
     }
 
     /// Masked positions that this step may commit: before the stop if one is known, else before the

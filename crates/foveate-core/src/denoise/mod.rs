@@ -1,11 +1,11 @@
 //! Denoising: an answer is unmasked block by block over several steps.
 
 mod absorb;
+mod answer_template;
 mod cancel;
 mod canvas;
 mod check;
 mod denoiser;
-mod drift;
 mod filter;
 mod fork;
 mod options;
@@ -15,10 +15,11 @@ mod pruning;
 mod remask;
 mod schedule;
 mod slots;
+mod stability;
 mod step;
-mod template;
 
 pub(crate) use absorb::Seen;
+pub use answer_template::{AnswerTemplate, Draft, Holes};
 pub use cancel::Cancel;
 pub(crate) use canvas::Canvas;
 pub use denoiser::Denoiser;
@@ -29,4 +30,3 @@ pub use remask::Remasking;
 pub use schedule::{DEFAULT_SHIFT, Schedule};
 pub use slots::Choice;
 pub use step::{Commit, PhaseTimes, Step};
-pub use template::{AnswerTemplate, Draft, Holes};

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::answer_template::{AnswerTemplate, Draft};
 use super::filter::Filter;
 use super::policy::Policy;
-use super::template::{AnswerTemplate, Draft};
 use super::{Remasking, Schedule};
 use crate::cache::{CacheSettings, Caching};
 use crate::error::{Error, Result};

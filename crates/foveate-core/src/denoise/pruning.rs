@@ -2,7 +2,7 @@
 
 use super::Denoiser;
 use crate::error::Result;
-use crate::prune::{Kept, Moment, Positions, Pruned, Visual, Watch, quota};
+use crate::prune::{Moment, Positions, Pruned, Survivors, Visual, Watch, quota};
 use crate::sequence::{Origin, Sequence};
 
 impl Denoiser {
@@ -36,7 +36,7 @@ impl Denoiser {
         &self,
         sequence: &Sequence,
         attention: Option<&[Vec<f32>]>,
-    ) -> Result<Option<Vec<(usize, Kept, Pruned)>>> {
+    ) -> Result<Option<Vec<(usize, Survivors, Pruned)>>> {
         let Some(pruning) = &self.recipe.pruning else {
             return Ok(None);
         };
@@ -56,7 +56,7 @@ impl Denoiser {
                 },
                 quota,
             );
-            let kept = Kept::top(&scores, quota)?;
+            let kept = Survivors::top(&scores, quota)?;
             let original = kept
                 .indices()
                 .iter()
@@ -73,7 +73,7 @@ impl Denoiser {
     }
 
     /// Drops rows from here on.
-    pub(crate) fn prune(&mut self, choices: &[(usize, Kept)]) -> Vec<u32> {
+    pub(crate) fn prune(&mut self, choices: &[(usize, Survivors)]) -> Vec<u32> {
         let positions = self.positions();
         self.pruned = true;
         let survivors = self.sequence.retain(choices, positions);

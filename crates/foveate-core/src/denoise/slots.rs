@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use foveate_kernels::Guess;
 
-use super::template::Kind;
+use super::answer_template::Kind;
 use super::{Commit, Denoiser};
 
 /// A choice that was made.

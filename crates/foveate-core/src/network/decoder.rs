@@ -4,7 +4,7 @@ use foveate_kernels::{
     Act, Ask, Backend, Guess, Heads, Into, Layout, Norm, NormKind, Plan, Qkv, Rank, RowMap,
 };
 
-use super::store::{Holding, Loan, Return, Store, Visit, Widths};
+use super::kv::{KvCheckout, KvHandle, KvWrite, ReturningRows, Store, Widths};
 use super::{Part, Source, read};
 use crate::error::{Error, Result};
 use crate::tap::{Signal, Tap};
@@ -101,7 +101,7 @@ pub(crate) struct Decoder<B: Backend> {
     plan: Option<B::Plan>,
     /// What the requests of this pass keep between steps.
     pub(super) stores: Vec<Store<B>>,
-    pub(super) visits: Vec<Visit>,
+    pub(super) writes: Vec<KvWrite>,
 }
 
 impl<B: Backend> Decoder<B> {
@@ -173,7 +173,7 @@ impl<B: Backend> Decoder<B> {
             tables: Plan::default(),
             plan: None,
             stores: Vec::new(),
-            visits: Vec::new(),
+            writes: Vec::new(),
             shape,
         })
     }
@@ -200,24 +200,24 @@ impl<B: Backend> Decoder<B> {
     }
 
     /// Takes the stores of a pass; those of an earlier pass that failed are dropped.
-    pub(crate) fn borrow(&mut self, backend: &mut B, loans: Vec<Loan>) -> Result<()> {
+    pub(crate) fn check_out(&mut self, backend: &mut B, checkouts: Vec<KvCheckout>) -> Result<()> {
         self.stores.clear();
-        self.visits.clear();
+        self.writes.clear();
         let widths = self.widths();
-        for loan in loans {
-            self.stores.push(Store::open(backend, loan, widths)?);
+        for checkout in checkouts {
+            self.stores.push(Store::open(backend, checkout, widths)?);
         }
         Ok(())
     }
 
     /// Gives the stores back, in the order they came.
-    pub(crate) fn give_back(&mut self) -> Vec<Holding> {
+    pub(crate) fn check_in(&mut self) -> Vec<KvHandle> {
         let widths = self.widths();
-        self.visits.clear();
+        self.writes.clear();
         self.stores.drain(..).map(|s| s.close(widths)).collect()
     }
 
-    /// Drops every row of a borrowed store but these, in every layer.
+    /// Drops every row of a checked-out store but these, in every layer.
     pub(crate) fn compact(&mut self, backend: &mut B, store: usize, rows: &[u32]) -> Result<()> {
         let widths = self.widths();
         self.stores[store].retain(backend, rows, widths)
@@ -233,12 +233,12 @@ impl<B: Backend> Decoder<B> {
 
     /// Takes the attention tables for the layers that follow and clears the attention mass.
     ///
-    /// The tables count keys through the packed rows and then through every borrowed store.
+    /// The tables count keys through the packed rows and then through every checked-out store.
     pub(crate) fn attention(
         &mut self,
         backend: &mut B,
         tables: Plan,
-        visits: Vec<Visit>,
+        writes: Vec<KvWrite>,
     ) -> Result<()> {
         let asked = tables.asks.iter().map(Ask::len).sum();
         if asked == self.asked {
@@ -249,7 +249,7 @@ impl<B: Backend> Decoder<B> {
         }
         self.plan = Some(backend.plan(&tables)?);
         self.tables = tables;
-        self.visits = visits;
+        self.writes = writes;
         Ok(())
     }
 
@@ -270,17 +270,17 @@ impl<B: Backend> Decoder<B> {
         leaving: Option<&[u32]>,
         tap: &mut dyn Tap,
     ) -> Result<()> {
-        for visit in self.visits.iter().filter(|v| v.inputs) {
-            let kept = &mut self.stores[visit.store].layers[i].input;
-            visit.keep_input(backend, &self.x, kept)?;
+        for write in self.writes.iter().filter(|v| v.inputs) {
+            let kept = &mut self.stores[write.store].layers[i].input;
+            write.keep_input(backend, &self.x, kept)?;
         }
-        if self.visits.iter().any(|v| v.outputs.is_some()) {
+        if self.writes.iter().any(|v| v.outputs.is_some()) {
             return self.layer_in_part(backend, i, leaving, tap);
         }
         self.keys_and_values(backend, i)?;
-        for visit in &self.visits {
-            let kept = &mut self.stores[visit.store].layers[i].kv;
-            visit.keep(backend, &self.wide, kept)?;
+        for write in &self.writes {
+            let kept = &mut self.stores[write.store].layers[i].kv;
+            write.keep(backend, &self.wide, kept)?;
         }
         if let Some(rows) = leaving {
             self.normalise(backend, i, rows)?;
@@ -358,12 +358,12 @@ impl<B: Backend> Decoder<B> {
         layer: usize,
         rows: usize,
         to: &[u32],
-        returns: &[Return],
+        returning: &[ReturningRows],
     ) -> Result<()> {
         backend.resize(&mut self.y, rows)?;
         let all: Vec<u32> = (0..self.rows as u32).collect();
         backend.scatter(&self.x, &all, to, Into::Store, &mut self.y)?;
-        for Return { store, from, to } in returns {
+        for ReturningRows { store, from, to } in returning {
             let input = &self.stores[*store].layers[layer].input;
             backend.scatter(input, from, to, Into::Store, &mut self.y)?;
         }

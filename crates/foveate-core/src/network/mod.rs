@@ -2,10 +2,10 @@
 
 mod decoder;
 mod embedding;
+mod kv;
 mod partial;
 mod precision;
 mod random;
-mod store;
 mod vision;
 mod weights;
 
@@ -14,9 +14,9 @@ use foveate_kernels::{Backend, Guess, KernelName, Memory, Plan, Rank, RowMap};
 pub use decoder::DecoderShape;
 pub(crate) use decoder::{Decoder, DecoderNames};
 pub(crate) use embedding::Embedding;
+pub(crate) use kv::{KvCheckout, KvHandle, KvWrite, Outputs, ReturningRows};
 pub(crate) use precision::Part;
 pub(crate) use random::random;
-pub(crate) use store::{Holding, Loan, Outputs, Return, Visit};
 pub use vision::VisionShape;
 pub(crate) use vision::{Vision, VisionNames};
 pub(crate) use weights::Source;
@@ -41,14 +41,14 @@ pub(crate) trait Network: Send {
     /// Fills the residual stream with `rows` packed rows.
     fn begin(&mut self, rows: usize, inputs: &[Input<'_>], tap: &mut dyn Tap) -> Result<()>;
     /// Borrows what requests keep between steps, for one pass.
-    fn borrow(&mut self, loans: Vec<Loan>) -> Result<()>;
+    fn check_out(&mut self, checkouts: Vec<KvCheckout>) -> Result<()>;
     /// Gives it back, in the same order.
-    fn give_back(&mut self) -> Vec<Holding>;
-    /// Drops every row of borrowed store `store` but these.
+    fn check_in(&mut self) -> Vec<KvHandle>;
+    /// Drops every row of checked-out store `store` but these.
     fn compact(&mut self, store: usize, rows: &[u32]) -> Result<()>;
     /// Takes the attention tables for the layers that follow and clears the attention mass. Keys count
-    /// through the packed rows and then through every borrowed store.
-    fn attention(&mut self, tables: Plan, visits: Vec<Visit>) -> Result<()>;
+    /// through the packed rows and then through every checked-out store.
+    fn attention(&mut self, tables: Plan, writes: Vec<KvWrite>) -> Result<()>;
     /// Runs one layer (from 0). With `rows`, only these leave it, in this order.
     fn layer(&mut self, layer: usize, rows: Option<&[u32]>, tap: &mut dyn Tap) -> Result<()>;
     /// Takes the attention mass gathered since it was last taken or cleared, one block per ask.
@@ -57,7 +57,13 @@ pub(crate) trait Network: Send {
     fn retain(&mut self, rows: &[u32]) -> Result<()>;
     /// Spreads the packed rows over `rows` rows, row `i` to `to[i]`, and brings back others as they once
     /// entered layer `layer` (from 0).
-    fn expand(&mut self, layer: usize, rows: usize, to: &[u32], returns: &[Return]) -> Result<()>;
+    fn expand(
+        &mut self,
+        layer: usize,
+        rows: usize,
+        to: &[u32],
+        returning: &[ReturningRows],
+    ) -> Result<()>;
     /// Final norm, weighted mixing of rows (guidance) and ranking. `all` mixes every row for a tap.
     fn rank(
         &mut self,
@@ -98,20 +104,20 @@ impl<B: Backend> Network for Transformer<B> {
         read(&mut self.backend, x, rows, Signal::Embeddings, tap)
     }
 
-    fn borrow(&mut self, loans: Vec<Loan>) -> Result<()> {
-        self.decoder.borrow(&mut self.backend, loans)
+    fn check_out(&mut self, checkouts: Vec<KvCheckout>) -> Result<()> {
+        self.decoder.check_out(&mut self.backend, checkouts)
     }
 
-    fn give_back(&mut self) -> Vec<Holding> {
-        self.decoder.give_back()
+    fn check_in(&mut self) -> Vec<KvHandle> {
+        self.decoder.check_in()
     }
 
     fn compact(&mut self, store: usize, rows: &[u32]) -> Result<()> {
         self.decoder.compact(&mut self.backend, store, rows)
     }
 
-    fn attention(&mut self, tables: Plan, visits: Vec<Visit>) -> Result<()> {
-        self.decoder.attention(&mut self.backend, tables, visits)
+    fn attention(&mut self, tables: Plan, writes: Vec<KvWrite>) -> Result<()> {
+        self.decoder.attention(&mut self.backend, tables, writes)
     }
 
     fn layer(&mut self, layer: usize, rows: Option<&[u32]>, tap: &mut dyn Tap) -> Result<()> {
@@ -134,9 +140,15 @@ impl<B: Backend> Network for Transformer<B> {
         self.decoder.retain(&mut self.backend, rows)
     }
 
-    fn expand(&mut self, layer: usize, rows: usize, to: &[u32], returns: &[Return]) -> Result<()> {
+    fn expand(
+        &mut self,
+        layer: usize,
+        rows: usize,
+        to: &[u32],
+        returning: &[ReturningRows],
+    ) -> Result<()> {
         self.decoder
-            .expand(&mut self.backend, layer, rows, to, returns)
+            .expand(&mut self.backend, layer, rows, to, returning)
     }
 
     fn rank(

@@ -3,7 +3,7 @@
 use foveate_kernels::{Act, Backend, Into};
 
 use super::decoder::{Decoder, rms};
-use super::store::Visit;
+use super::kv::KvWrite;
 use crate::error::Result;
 use crate::tap::{Signal, Tap};
 
@@ -11,7 +11,7 @@ use crate::tap::{Signal, Tap};
 struct Split {
     /// Ascending.
     computed: Vec<u32>,
-    /// `(visit, packed row)`.
+    /// `(write, packed row)`.
     reused: Vec<(usize, u32)>,
 }
 
@@ -64,15 +64,15 @@ impl<B: Backend> Decoder<B> {
             computed: all.to_vec(),
             reused: Vec::new(),
         };
-        for (v, visit) in self.visits.iter().enumerate() {
-            let kept = &mut self.stores[visit.store].layers[i].kv;
-            let partial = visit.outputs.as_ref();
+        for (v, write) in self.writes.iter().enumerate() {
+            let kept = &mut self.stores[write.store].layers[i].kv;
+            let partial = write.outputs.as_ref();
             let Some(partial) = partial.filter(|o| o.count < o.rows.len()) else {
-                visit.keep(backend, &self.wide, kept)?;
+                write.keep(backend, &self.wide, kept)?;
                 continue;
             };
             let rows = partial.rows.clone();
-            let slots: Vec<u32> = rows.clone().map(|r| visit.slot(r as u32)).collect();
+            let slots: Vec<u32> = rows.clone().map(|r| write.slot(r as u32)).collect();
             let chosen =
                 backend.least_alike(&self.wide, rows.clone(), kept, &slots, partial.count)?;
             let signal = Signal::Recomputed {
@@ -86,9 +86,9 @@ impl<B: Backend> Decoder<B> {
             let reuses =
                 |row: &u32| rows.contains(&(*row as usize)) && chosen.binary_search(row).is_err();
             let computes = |row: &u32| !reuses(row);
-            let mine = visit.rows.clone().map(|r| r as u32);
+            let mine = write.rows.clone().map(|r| r as u32);
             let fresh: Vec<u32> = mine.clone().filter(computes).collect();
-            let slots: Vec<u32> = fresh.iter().map(|&r| visit.slot(r)).collect();
+            let slots: Vec<u32> = fresh.iter().map(|&r| write.slot(r)).collect();
             backend.write_kv(&self.wide, &fresh, &slots, kept)?;
             split.computed.retain(computes);
             split.reused.extend(mine.filter(reuses).map(|row| (v, row)));
@@ -109,22 +109,22 @@ impl<B: Backend> Decoder<B> {
         let from: Vec<u32> = (0..split.computed.len() as u32).collect();
         let to: Vec<u32> = split.computed.iter().map(|&r| here(r)).collect();
         backend.scatter(&self.y, &from, &to, Into::Add, &mut self.x)?;
-        for (v, visit) in self.visits.iter().enumerate() {
-            let Some(outputs) = &visit.outputs else {
+        for (v, write) in self.writes.iter().enumerate() {
+            let Some(outputs) = &write.outputs else {
                 continue;
             };
-            let store = &mut self.stores[visit.store];
-            let slot = |visit: &Visit, row| store.output(visit.slot(row));
+            let store = &mut self.stores[write.store];
+            let slot = |write: &KvWrite, row| store.output(write.slot(row));
             let new: Vec<(u32, u32)> = (0..)
                 .zip(&split.computed)
                 .filter(|(_, row)| outputs.rows.contains(&(**row as usize)))
-                .map(|(at, &row)| (at, slot(visit, row)))
+                .map(|(at, &row)| (at, slot(write, row)))
                 .collect();
             let old: Vec<(u32, u32)> = split
                 .reused
                 .iter()
                 .filter(|(of, _)| *of == v)
-                .map(|&(_, row)| (slot(visit, row), here(row)))
+                .map(|&(_, row)| (slot(write, row), here(row)))
                 .collect();
             let kept = &mut store.layers[i].outputs[which];
             let (from, to): (Vec<u32>, Vec<u32>) = old.into_iter().unzip();

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use foveate_kernels::{Hidden, Span};
 
-use crate::cache::{AttentionMask, Drift, Keep, Partial, Work};
+use crate::cache::{AttentionDrift, AttentionMask, Keep, Partial, Work};
 use crate::denoise::Denoiser;
-use crate::network::{Loan, Outputs, Visit};
-use crate::prune::{Kept, Positions};
+use crate::network::{KvCheckout, KvWrite, Outputs};
+use crate::prune::{Positions, Survivors};
 use crate::sequence::{Origin, Sequence};
 
 /// One sequence of a request; a guided request has two.
@@ -18,24 +18,24 @@ pub(super) struct Lane {
     pub(super) sequence: Sequence,
     /// Rows of the sequence that this pass computes, ascending.
     pub(super) rows: Vec<u32>,
-    /// Which borrowed store holds the keys and values of all rows; without one, all rows are computed.
+    /// Which checked-out store holds the keys and values of all rows; without one, all rows are computed.
     pub(super) store: Option<usize>,
     partial: Option<Partial>,
     keep: Keep,
     mask: AttentionMask,
     /// Below which similarity the layers behind are refreshed, and what is watched for it.
     pub(super) similarity: Option<f64>,
-    pub(super) drift: Drift,
+    pub(super) drift: AttentionDrift,
 }
 
 impl Lane {
-    /// Takes what the request keeps and adds it to the loans.
+    /// Takes what the request keeps and adds it to the checkouts.
     pub(super) fn new(
         owner: usize,
         unconditional: bool,
         denoiser: &mut Denoiser,
         work: &Work,
-        loans: &mut Vec<Loan>,
+        checkouts: &mut Vec<KvCheckout>,
     ) -> Self {
         let sequence = denoiser.sequence.clone();
         let mut lane = Self {
@@ -47,7 +47,7 @@ impl Lane {
             keep: Keep::KeysAndValues,
             mask: AttentionMask::Full,
             similarity: None,
-            drift: Drift::default(),
+            drift: AttentionDrift::default(),
             sequence,
         };
         if let Some(cache) = &mut denoiser.cache {
@@ -55,9 +55,9 @@ impl Lane {
             (lane.keep, lane.mask) = (strategy.keep(), strategy.mask());
             lane.similarity = strategy.similarity();
             lane.drift = std::mem::take(&mut cache.drift[usize::from(unconditional)]);
-            lane.store = Some(loans.len());
-            loans.push(Loan {
-                holding: std::mem::take(&mut cache.holdings[usize::from(unconditional)]),
+            lane.store = Some(checkouts.len());
+            checkouts.push(KvCheckout {
+                handle: std::mem::take(&mut cache.handles[usize::from(unconditional)]),
                 rows: lane.sequence.rows().len(),
                 outputs: lane.answer().map_or(0, |rows| rows.len()),
                 inputs: lane.keep == Keep::Inputs,
@@ -145,14 +145,14 @@ impl Lane {
     }
 
     /// How this pass renews the store; the lane's packed rows begin at `start`.
-    pub(super) fn visit(&self, start: usize) -> Option<Visit> {
+    pub(super) fn write(&self, start: usize) -> Option<KvWrite> {
         let outputs = self.answer().map(|answer| {
             let first = start + self.rows.partition_point(|&r| (r as usize) < answer.start);
             let rows = first..start + self.rows.len();
             let count = self.partial.as_ref().map_or(rows.len(), |p| p.count);
             Outputs { rows, count }
         });
-        Some(Visit {
+        Some(KvWrite {
             store: self.store?,
             rows: start..start + self.rows.len(),
             slots: self.rows.clone(),
@@ -162,7 +162,7 @@ impl Lane {
     }
 
     /// Drops visual rows; returns the survivors. Only passes that compute every row do that.
-    pub(super) fn retain(&mut self, kept: &[(usize, Kept)], positions: Positions) -> Vec<u32> {
+    pub(super) fn retain(&mut self, kept: &[(usize, Survivors)], positions: Positions) -> Vec<u32> {
         debug_assert_eq!(self.rows.len(), self.sequence.rows().len());
         let survivors = self.sequence.retain(kept, positions);
         self.drift.retain(&survivors);

@@ -1,10 +1,10 @@
 //! One forward pass over the packed rows of several requests: lanes, attention tables, cuts.
 
 mod lane;
-mod leaving;
+mod output_rows;
+mod probe;
 mod ranking;
 mod refresh;
-mod watch;
 
 use std::ops::Range;
 
@@ -12,20 +12,20 @@ use foveate_kernels::{Plan, Rotation};
 
 use crate::denoise::Denoiser;
 use crate::error::Result;
-use crate::network::{Input, Network, Visit};
-use crate::prune::{Kept, Moment, Pruned};
+use crate::network::{Input, KvWrite, Network};
+use crate::prune::{Moment, Pruned, Survivors};
 use crate::sequence::Origin;
 use crate::tap::Tap;
 
 use lane::Lane;
-pub(crate) use leaving::Leaving;
-use watch::Watcher;
+pub(crate) use output_rows::OutputRows;
+use probe::Probe;
 
 /// What one request loses at a layer's output.
 struct Cut {
     owner: usize,
     for_good: bool,
-    kept: Vec<(usize, Kept)>,
+    kept: Vec<(usize, Survivors)>,
 }
 
 /// What the pass did for one request.
@@ -40,7 +40,7 @@ pub(crate) struct Account {
 /// The packed rows and what is asked of them.
 pub(crate) struct Pass {
     lanes: Vec<Lane>,
-    watchers: Vec<Watcher>,
+    probes: Vec<Probe>,
     pub(crate) accounts: Vec<Account>,
     theta: f32,
     dim: usize,
@@ -54,25 +54,31 @@ impl Pass {
         network: &mut dyn Network,
     ) -> Result<Self> {
         let mut lanes = Vec::new();
-        let mut loans = Vec::new();
-        let mut watchers = Vec::new();
+        let mut checkouts = Vec::new();
+        let mut probes = Vec::new();
         let accounts = denoisers.iter().map(|_| Account::default()).collect();
         for &owner in owners {
             let denoiser = &mut *denoisers[owner];
             let guided = denoiser.recipe.cfg_scale > 0.0;
             let work = denoiser.work();
             for unconditional in [false, true].into_iter().take(1 + usize::from(guided)) {
-                lanes.push(Lane::new(owner, unconditional, denoiser, &work, &mut loans));
+                lanes.push(Lane::new(
+                    owner,
+                    unconditional,
+                    denoiser,
+                    &work,
+                    &mut checkouts,
+                ));
             }
             if let Some(watch) = denoiser.watch() {
-                watchers.push(Watcher::new(owner, watch, denoiser.images.len()));
+                probes.push(Probe::new(owner, watch, denoiser.images.len()));
             }
         }
-        network.borrow(loans)?;
+        network.check_out(checkouts)?;
         let shape = network.shape();
         let mut pass = Self {
             lanes,
-            watchers,
+            probes,
             accounts,
             theta: shape.rope_theta,
             dim: shape.heads.dim,
@@ -85,12 +91,12 @@ impl Pass {
 
     /// Gives every request back what it lent.
     pub(crate) fn close(self, denoisers: &mut [&mut Denoiser], network: &mut dyn Network) {
-        let mut holdings: Vec<_> = network.give_back().into_iter().map(Some).collect();
+        let mut handles: Vec<_> = network.check_in().into_iter().map(Some).collect();
         for lane in self.lanes {
-            let holding = lane.store.and_then(|store| holdings[store].take());
-            if let (Some(holding), Some(cache)) = (holding, &mut denoisers[lane.owner].cache) {
+            let handle = lane.store.and_then(|store| handles[store].take());
+            if let (Some(handle), Some(cache)) = (handle, &mut denoisers[lane.owner].cache) {
                 let which = usize::from(lane.unconditional);
-                cache.holdings[which] = holding;
+                cache.handles[which] = handle;
                 cache.drift[which] = lane.drift;
             }
         }
@@ -153,10 +159,10 @@ impl Pass {
         network: &mut dyn Network,
         tap: &mut dyn Tap,
         mut watch: impl FnMut(usize),
-    ) -> Result<Leaving> {
+    ) -> Result<OutputRows> {
         let layers = network.shape().layers;
         let mut planned: Option<(usize, Vec<usize>)> = None;
-        let mut leaving = Leaving::default();
+        let mut leaving = OutputRows::default();
         for layer in 0..layers {
             self.drop_cancelled(denoisers, network)?;
             if self.lanes.is_empty() {
@@ -243,8 +249,8 @@ impl Pass {
             self.lanes[l].hidden(queries, keys)
         });
         let hidden = hidden.collect();
-        let visits: Vec<Visit> = lanes
-            .filter_map(|l| self.lanes[l].visit(self.span(l).start))
+        let writes: Vec<KvWrite> = lanes
+            .filter_map(|l| self.lanes[l].write(self.span(l).start))
             .collect();
         let layers = network.shape().layers;
         let drift = if self.watches_drift(layer, layers) {
@@ -268,7 +274,7 @@ impl Pass {
                 .chain(drift)
                 .collect(),
         };
-        network.attention(tables, visits)
+        network.attention(tables, writes)
     }
 
     fn lane(&self, owner: usize, unconditional: bool) -> Option<usize> {
@@ -361,7 +367,7 @@ impl Pass {
             }
         }
         self.lanes.retain(|l| !gone(l.owner));
-        self.watchers.retain(|w| !gone(w.owner));
+        self.probes.retain(|w| !gone(w.owner));
         if rows.is_empty() {
             Ok(())
         } else {
@@ -380,7 +386,9 @@ impl Pass {
 }
 
 /// Separates what the sequence needs from what is reported.
-pub(crate) fn split(chosen: Vec<(usize, Kept, Pruned)>) -> (Vec<(usize, Kept)>, Vec<Pruned>) {
+pub(crate) fn split(
+    chosen: Vec<(usize, Survivors, Pruned)>,
+) -> (Vec<(usize, Survivors)>, Vec<Pruned>) {
     chosen
         .into_iter()
         .map(|(image, kept, report)| ((image, kept), report))

@@ -2,7 +2,7 @@
 
 use foveate_kernels::{Guess, Pick, Rank, RowMap};
 
-use super::{Leaving, Pass};
+use super::{OutputRows, Pass};
 use crate::denoise::Denoiser;
 use crate::error::Result;
 use crate::network::Network;
@@ -14,7 +14,7 @@ impl Pass {
     pub(crate) fn rank(
         &self,
         denoisers: &[&mut Denoiser],
-        leaving: &Leaving,
+        leaving: &OutputRows,
         forbidden: &[u32],
         network: &mut dyn Network,
         tap: &mut dyn Tap,
@@ -76,7 +76,7 @@ impl Pass {
     pub(crate) fn logits(
         &self,
         denoisers: &[&mut Denoiser],
-        leaving: &Leaving,
+        leaving: &OutputRows,
         owner: usize,
         network: &mut dyn Network,
     ) -> Result<Vec<f32>> {

@@ -4,7 +4,7 @@ use foveate_kernels::{Ask, Sum};
 
 use super::Pass;
 use crate::error::Result;
-use crate::network::{Network, Return};
+use crate::network::{Network, ReturningRows};
 
 impl Pass {
     /// Whether some lane is watched in `layer` (from 0); behind the last there is nothing to refresh.
@@ -77,7 +77,7 @@ impl Pass {
         if moved.is_empty() {
             return Ok(false);
         }
-        let (mut to, mut returns, mut at) = (Vec::new(), Vec::new(), 0);
+        let (mut to, mut returning, mut at) = (Vec::new(), Vec::new(), 0);
         for (l, lane) in self.lanes.iter_mut().enumerate() {
             if let (true, Some(store)) = (moved.contains(&l), lane.store) {
                 let all = 0..lane.sequence.rows().len() as u32;
@@ -86,7 +86,7 @@ impl Pass {
                     .filter(|r| lane.rows.binary_search(r).is_err())
                     .collect();
                 to.extend(lane.rows.iter().map(|r| at + r));
-                returns.push(Return {
+                returning.push(ReturningRows {
                     store,
                     to: from.iter().map(|r| at + r).collect(),
                     from,
@@ -97,7 +97,7 @@ impl Pass {
             }
             at += lane.rows.len() as u32;
         }
-        network.expand(layer + 1, at as usize, &to, &returns)?;
+        network.expand(layer + 1, at as usize, &to, &returning)?;
         Ok(true)
     }
 }

@@ -9,7 +9,7 @@ use super::{Moment, Pruner, Queries, Watch};
 /// per step · *Source* arXiv 2403.06764. The paper reads the row of the last prompt token of a causal
 /// model; a bidirectional decoder has no such row, so the queries are a parameter.
 #[derive(Clone, Copy, Debug)]
-pub struct FastV {
+pub(crate) struct FastV {
     pub(super) layer: usize,
     pub(super) queries: Queries,
 }

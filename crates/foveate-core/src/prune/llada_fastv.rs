@@ -10,7 +10,7 @@ use super::{Moment, Pruner, Queries, Watch};
 /// of step 1, from here on; every later step runs all layers on the survivors · *Cost* one probe at one
 /// layer, and it shortens the first step too · *Source* arXiv 2601.20168.
 #[derive(Clone, Copy, Debug)]
-pub struct LladaFastV {
+pub(crate) struct LladaFastV {
     pub(super) layer: usize,
     pub(super) queries: Queries,
     pub(super) moment: Moment,

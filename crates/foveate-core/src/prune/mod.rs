@@ -1,22 +1,22 @@
 //! Pruning: a strategy chooses visual tokens; the base owns quotas, guards, compaction and reporting.
 
 mod fastv;
-mod kept;
 mod llada_fastv;
 mod random;
 mod redvtp;
 mod settings;
+mod survivors;
 mod uniform;
 
 use std::fmt::Debug;
 
-pub use fastv::FastV;
-pub use kept::Kept;
-pub use llada_fastv::LladaFastV;
-pub use random::Random;
-pub use redvtp::RedVtp;
+pub(crate) use fastv::FastV;
+pub(crate) use llada_fastv::LladaFastV;
+pub(crate) use random::Random;
+pub(crate) use redvtp::RedVtp;
 pub use settings::{METHODS, Method, Positions, PruneSettings, Pruning, Queries};
-pub use uniform::Uniform;
+pub use survivors::Survivors;
+pub(crate) use uniform::Uniform;
 
 /// When visual tokens leave. Layers and denoising steps count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -43,19 +43,19 @@ pub struct Watch {
 
 /// What a strategy sees of one image.
 #[derive(Clone, Copy, Debug)]
-pub struct Visual<'a> {
+pub(crate) struct Visual<'a> {
     /// Index of the image in the request.
-    pub image: usize,
+    pub(crate) image: usize,
     /// Visual tokens of this image still in the sequence (newline tokens included).
-    pub tokens: usize,
+    pub(crate) tokens: usize,
     /// Mean attention each token received from the watched queries, if the strategy asked for it.
-    pub attention: Option<&'a [f32]>,
+    pub(crate) attention: Option<&'a [f32]>,
     /// The request's seed.
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
-/// A choice of visual tokens. Strategies choose; [`Kept`] checks; the sequence acts.
-pub trait Pruner: Debug + Send + Sync {
+/// A choice of visual tokens. Strategies choose; [`Survivors`] checks; the sequence acts.
+pub(crate) trait Pruner: Debug + Send + Sync {
     /// When tokens leave.
     fn moment(&self) -> Moment;
     /// Which attention is needed before that.

@@ -9,7 +9,7 @@ use super::{Moment, Pruner, Visual, Watch};
 /// *Keeps* tokens drawn without replacement from the request's seed and the image's index ·
 /// *When* before the decoder unless told otherwise · *Cost* none · *Source* control of arXiv 2511.12428.
 #[derive(Clone, Copy, Debug)]
-pub struct Random {
+pub(crate) struct Random {
     pub(super) moment: Moment,
 }
 

@@ -8,7 +8,7 @@ use super::{Moment, Pruner, Queries, Watch};
 /// that are still masked · *When* after step 1, from here on · *Cost* one probe of the response rows ·
 /// *Source* arXiv 2511.12428; RedVTP-LLaDA-V, `generate_with_embeds`.
 #[derive(Clone, Copy, Debug)]
-pub struct RedVtp {
+pub(crate) struct RedVtp {
     pub(super) step: usize,
 }
 

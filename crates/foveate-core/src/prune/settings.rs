@@ -9,15 +9,15 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
-    /// [`RedVtp`].
+    /// What masked answer tokens look at after the first step.
     Redvtp,
-    /// [`LladaFastV`].
+    /// What a middle layer of the first step attends to.
     LladaFastv,
-    /// [`FastV`].
+    /// What an early layer attends to, in every pass anew.
     Fastv,
-    /// [`Random`].
+    /// A seeded random subset.
     Random,
-    /// [`Uniform`].
+    /// Evenly spaced tokens.
     Uniform,
 }
 

@@ -7,7 +7,7 @@ use super::{Moment, Pruner, Visual, Watch};
 /// *Keeps* the token at the middle of each of `quota` equal stretches · *When* before the decoder unless
 /// told otherwise · *Cost* none · *Source* the usual spatial control.
 #[derive(Clone, Copy, Debug)]
-pub struct Uniform {
+pub(crate) struct Uniform {
     pub(super) moment: Moment,
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use foveate_core::{
-    Denoiser, Engine, Kept, Message, Method, Moment, Options, Orientation, Progress, PruneSettings,
-    Pruned, Queries, ThinkMode, VisualTokens, quota,
+    Denoiser, Engine, Message, Method, Moment, Options, Orientation, Progress, PruneSettings,
+    Pruned, Queries, Survivors, ThinkMode, VisualTokens, quota,
 };
 use indicatif::ProgressBar;
 
@@ -209,7 +209,7 @@ fn compare(
         }
         for (keep, mean) in keeps.iter().zip(&mut likeness.overlap) {
             let quota = quota(first.of, *keep);
-            let top = |image: &Pruned| Kept::top(&image.scores, quota);
+            let top = |image: &Pruned| Survivors::top(&image.scores, quota);
             mean.add(overlap(top(first)?.indices(), top(now)?.indices()));
         }
     }

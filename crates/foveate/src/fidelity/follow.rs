@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use foveate_core::{
-    Denoiser, Engine, Kept, Message, Method, Options, Orientation, Progress, PruneSettings, Pruned,
-    Step, ThinkMode, VisualTokens, quota,
+    Denoiser, Engine, Message, Method, Options, Orientation, Progress, PruneSettings, Pruned, Step,
+    Survivors, ThinkMode, VisualTokens, quota,
 };
 use indicatif::ProgressBar;
 
@@ -167,8 +167,8 @@ fn compare_kept(
         for (keep, agreement) in keeps.iter().zip(&mut followed.kept) {
             let quota = quota(wanted.of, *keep);
             let (wanted, got) = (
-                Kept::top(&wanted.scores, quota)?,
-                Kept::top(&got.scores, quota)?,
+                Survivors::top(&wanted.scores, quota)?,
+                Survivors::top(&got.scores, quota)?,
             );
             let both = |token: &&u32| got.indices().binary_search(token).is_ok();
             agreement.same += wanted.indices().iter().filter(both).count();

@@ -84,7 +84,7 @@ impl Policy {
     }
 
     /// The divergence below which a distribution stands still, for a policy that looks at it.
-    pub(crate) fn drift_bound(&self) -> Option<f64> {
+    pub(crate) fn stability_bound(&self) -> Option<f64> {
         match self {
             Self::Klass(klass) => Some(klass.divergence),
             _ => None,
@@ -139,7 +139,7 @@ pub(crate) struct View<'a> {
     /// Steps of the block, this one included, over the steps that the schedule gives it.
     pub(crate) progress: f64,
     /// Per candidate, for how many steps in a row its distribution has stood still; empty unless
-    /// [`Policy::drift_bound`] asks for it.
+    /// [`Policy::stability_bound`] asks for it.
     pub(crate) still: &'a [usize],
     /// The probability of each committed token of the block, given all others; empty unless
     /// [`Policy::may_revise`].

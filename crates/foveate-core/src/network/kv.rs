@@ -10,12 +10,12 @@ use crate::error::Result;
 
 /// A [`Store`] of whichever backend made it. A copy shares the memory until one of the two is used.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Holding {
+pub(crate) struct KvHandle {
     store: Option<Arc<dyn Any + Send + Sync>>,
     bytes: usize,
 }
 
-impl Holding {
+impl KvHandle {
     pub(crate) fn is_empty(&self) -> bool {
         self.store.is_none()
     }
@@ -27,8 +27,8 @@ impl Holding {
 
 /// What a pass wants to borrow for one lane.
 #[derive(Debug)]
-pub(crate) struct Loan {
-    pub(crate) holding: Holding,
+pub(crate) struct KvCheckout {
+    pub(crate) handle: KvHandle,
     /// Rows of the lane's sequence.
     pub(crate) rows: usize,
     /// Rows at its end of which outputs are kept besides keys and values.
@@ -39,10 +39,10 @@ pub(crate) struct Loan {
     pub(crate) dtype: Dtype,
 }
 
-/// The packed rows of one lane, which read a borrowed store and renew it.
+/// The packed rows of one lane, which read a checked-out store and renew it.
 #[derive(Clone, Debug)]
-pub(crate) struct Visit {
-    /// Index among the borrowed stores.
+pub(crate) struct KvWrite {
+    /// Index among the checked-out stores.
     pub(crate) store: usize,
     /// Packed rows.
     pub(crate) rows: Range<usize>,
@@ -54,10 +54,10 @@ pub(crate) struct Visit {
     pub(crate) inputs: bool,
 }
 
-/// Rows of a borrowed store that come back into the stream.
+/// Rows of a checked-out store that come back into the stream.
 #[derive(Clone, Debug)]
-pub(crate) struct Return {
-    /// Index among the borrowed stores.
+pub(crate) struct ReturningRows {
+    /// Index among the checked-out stores.
     pub(crate) store: usize,
     /// The store's rows.
     pub(crate) from: Vec<u32>,
@@ -73,7 +73,7 @@ pub(crate) struct Outputs {
     pub(crate) count: usize,
 }
 
-impl Visit {
+impl KvWrite {
     /// Keeps the keys and values of all its rows.
     pub(super) fn keep<B: Backend>(
         &self,
@@ -106,7 +106,7 @@ impl Visit {
 
 /// One row per row of the sequence, in every layer.
 pub(crate) struct Store<B: Backend> {
-    pub(crate) layers: Vec<Kept<B>>,
+    pub(crate) layers: Vec<LayerKv<B>>,
     rows: usize,
     /// Rows of outputs, the last of the sequence.
     outputs: usize,
@@ -117,7 +117,7 @@ pub(crate) struct Store<B: Backend> {
 }
 
 /// One layer of a [`Store`].
-pub(crate) struct Kept<B: Backend> {
+pub(crate) struct LayerKv<B: Backend> {
     /// Keys before rotation, and values.
     pub(crate) kv: B::KvRows,
     /// What attention and MLP added to the residual stream, each `[outputs, hidden]`.
@@ -135,16 +135,19 @@ pub(crate) struct Widths {
 }
 
 impl<B: Backend> Store<B> {
-    /// The store of a loan, or zeros for all its rows.
-    pub(crate) fn open(backend: &mut B, loan: Loan, widths: Widths) -> Result<Self> {
-        let shared = loan.holding.store.and_then(|s| s.downcast::<Self>().ok());
+    /// The store of a checkout, or zeros for all its rows.
+    pub(crate) fn open(backend: &mut B, checkout: KvCheckout, widths: Widths) -> Result<Self> {
+        let shared = checkout
+            .handle
+            .store
+            .and_then(|s| s.downcast::<Self>().ok());
         match shared.map(Arc::try_unwrap) {
             Some(Ok(store)) => Ok(store),
             Some(Err(shared)) => shared.copy(backend, widths),
             None => {
-                let inputs = if loan.inputs { loan.rows } else { 0 };
-                let counts = [loan.rows, loan.outputs, inputs];
-                Self::new(backend, counts, widths, loan.dtype)
+                let inputs = if checkout.inputs { checkout.rows } else { 0 };
+                let counts = [checkout.rows, checkout.outputs, inputs];
+                Self::new(backend, counts, widths, checkout.dtype)
             }
         }
     }
@@ -157,7 +160,7 @@ impl<B: Backend> Store<B> {
     ) -> Result<Self> {
         let layer = |_| {
             let output = || backend.buf(outputs, widths.hidden);
-            Ok(Kept {
+            Ok(LayerKv {
                 kv: backend.kv_rows(rows, &widths.heads, dtype)?,
                 outputs: [output()?, output()?],
                 input: backend.buf(inputs, widths.hidden)?,
@@ -211,11 +214,11 @@ impl<B: Backend> Store<B> {
     }
 
     /// Back to whoever lent it.
-    pub(crate) fn close(self, widths: Widths) -> Holding {
+    pub(crate) fn close(self, widths: Widths) -> KvHandle {
         let others = 2 * self.outputs + self.inputs;
         let kv = self.rows * self.dtype.row_bytes(widths.heads.kv_width());
         let layer = kv + Dtype::F32.row_bytes(others * widths.hidden);
-        Holding {
+        KvHandle {
             bytes: self.layers.len() * layer,
             store: Some(Arc::new(self)),
         }

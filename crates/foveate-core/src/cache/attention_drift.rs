@@ -2,7 +2,7 @@
 
 /// The watched row of each layer of one lane.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Drift {
+pub(crate) struct AttentionDrift {
     layers: Vec<Watched>,
 }
 
@@ -14,7 +14,7 @@ struct Watched {
     seen: Option<Vec<f32>>,
 }
 
-impl Drift {
+impl AttentionDrift {
     /// All watched rows.
     pub(crate) fn rows(&self) -> impl Iterator<Item = u32> {
         self.layers.iter().filter_map(|w| w.row)
@@ -87,11 +87,11 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::Drift;
+    use super::AttentionDrift;
 
     #[test]
     fn the_most_attended_row_is_watched_and_compared_with_the_step_before() {
-        let mut drift = Drift::default();
+        let mut drift = AttentionDrift::default();
         assert!(!drift.moved(1, &[0.1, 0.7, 0.2], None, 0.9));
         assert_eq!((drift.row(0), drift.row(1)), (None, Some(1)));
         assert!(!drift.moved(1, &[1.0, 0.0, 0.0], Some(&[0.5, 0.5, 0.0]), 0.9));

@@ -10,7 +10,7 @@ use crate::sequence::Sequence;
 use crate::tap::{Signal, Tap};
 
 /// Attention that one request wants from this pass.
-pub(super) struct Watcher {
+pub(super) struct Probe {
     pub(super) owner: usize,
     queries: Queries,
     /// From 0; all layers if none.
@@ -23,7 +23,7 @@ pub(super) struct Watcher {
     rows: usize,
 }
 
-impl Watcher {
+impl Probe {
     /// Nothing gathered yet.
     pub(super) fn new(owner: usize, watch: Watch, images: usize) -> Self {
         Self {
@@ -76,31 +76,31 @@ impl Watcher {
 }
 
 impl Pass {
-    /// Watchers that read `layer`.
+    /// Probes that read `layer`.
     pub(super) fn active(&self, layer: usize) -> Vec<usize> {
-        let reads = |w: &Watcher| w.layer.is_none_or(|l| l == layer);
-        (0..self.watchers.len())
-            .filter(|&i| reads(&self.watchers[i]))
+        let reads = |w: &Probe| w.layer.is_none_or(|l| l == layer);
+        (0..self.probes.len())
+            .filter(|&i| reads(&self.probes[i]))
             .collect()
     }
 
-    /// What a watcher asks of every image, on the conditional lane: one ask, or one for each part of the
+    /// What a probe asks of every image, on the conditional lane: one ask, or one for each part of the
     /// queries that sees other keys.
-    pub(super) fn asks(&self, watcher: usize) -> Vec<(usize, Ask)> {
-        let watcher = &self.watchers[watcher];
-        let Some(lane) = self.lane(watcher.owner, false) else {
+    pub(super) fn asks(&self, probe: usize) -> Vec<(usize, Ask)> {
+        let probe = &self.probes[probe];
+        let Some(lane) = self.lane(probe.owner, false) else {
             return Vec::new();
         };
         let (base, keys) = (self.span(lane).start, self.keys(lane));
         let lane = &self.lanes[lane];
-        let wanted = watcher.query_rows(&lane.sequence);
+        let wanted = probe.query_rows(&lane.sequence);
         let parts = lane.spans(base, keys).into_iter().filter_map(|span| {
             let start = span.queries.start.max(base + wanted.start);
             let end = span.queries.end.min(base + wanted.end);
             (start < end).then_some(start..end)
         });
         let parts: Vec<Range<usize>> = parts.collect();
-        let sum = match watcher.queries {
+        let sum = match probe.queries {
             Queries::Masked => Sum::PerRow,
             Queries::Response | Queries::All => Sum::OverRows,
         };
@@ -113,41 +113,41 @@ impl Pass {
             };
             (image, ask)
         };
-        (0..watcher.mass.len())
+        (0..probe.mass.len())
             .flat_map(|image| parts.iter().map(move |queries| (image, queries)))
             .map(|(image, queries)| ask(image, queries))
             .collect()
     }
 
-    /// Adds one layer's `mass` to the active watchers.
+    /// Adds one layer's `mass` to the active probes.
     pub(super) fn gather(&mut self, mass: &[f32], active: &[usize]) {
         let mut at = 0;
         for &w in active {
             let asks = self.asks(w);
-            let watcher = &mut self.watchers[w];
+            let probe = &mut self.probes[w];
             let first = asks.iter().filter(|(image, _)| *image == 0);
-            watcher.rows = first.map(|(_, ask)| ask.queries.len()).sum();
-            watcher.layers += 1;
+            probe.rows = first.map(|(_, ask)| ask.queries.len()).sum();
+            probe.layers += 1;
             // Parts of the queries, too, are added within a layer first.
-            let mut layer = vec![Vec::new(); watcher.mass.len()];
+            let mut layer = vec![Vec::new(); probe.mass.len()];
             for (image, ask) in asks {
                 add(&mut layer[image], &mass[at..at + ask.len()]);
                 at += ask.len();
             }
-            for (sum, layer) in watcher.mass.iter_mut().zip(layer) {
+            for (sum, layer) in probe.mass.iter_mut().zip(layer) {
                 add(sum, &layer);
             }
         }
     }
 
-    /// Hands the sums of the active watchers to a tap that wants them.
+    /// Hands the sums of the active probes to a tap that wants them.
     pub(super) fn tap_attention(&self, active: &[usize], layer: usize, tap: &mut dyn Tap) {
         for &w in active {
-            let watcher = &self.watchers[w];
-            for (image, sum) in watcher.mass.iter().enumerate() {
+            let probe = &self.probes[w];
+            for (image, sum) in probe.mass.iter().enumerate() {
                 let signal = Signal::Attention {
                     layer: layer + 1,
-                    request: watcher.owner,
+                    request: probe.owner,
                     image,
                 };
                 if tap.wants(signal) {
@@ -159,8 +159,8 @@ impl Pass {
 
     /// Mean attention per token, one vector per image, for a strategy that prunes after the step.
     pub(crate) fn scores(&self, owner: usize, still_masked: &[u32]) -> Option<Vec<Vec<f32>>> {
-        let watcher = self.watchers.iter().find(|w| w.owner == owner)?;
-        watcher.scores(still_masked)
+        let probe = self.probes.iter().find(|w| w.owner == owner)?;
+        probe.scores(still_masked)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// The last distribution of every masked position of a block. Copies share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Drift {
+pub(crate) struct Stability {
     positions: BTreeMap<u32, Last>,
 }
 
@@ -17,7 +17,7 @@ struct Last {
     still: usize,
 }
 
-impl Drift {
+impl Stability {
     /// Takes this step's logits `[positions, vocabulary]` and forgets every other position; returns
     /// for how many steps in a row each distribution has stood still: `KL(now ‖ before) < bound`.
     pub(crate) fn update(
@@ -91,14 +91,14 @@ mod tests {
 
     #[test]
     fn steps_are_counted_while_a_distribution_stands_still() {
-        let mut drift = Drift::default();
+        let mut stability = Stability::default();
         let (a, b) = ([1.0, 2.0, 0.5], [3.0, 0.0, 0.0]);
         let both = |x: [f32; 3], y: [f32; 3]| [x, y].concat();
-        assert_eq!(drift.update(&[4, 6], &both(a, a), &[], 0.01), [0, 0]);
-        assert_eq!(drift.update(&[4, 6], &both(a, b), &[], 0.01), [1, 0]);
-        assert_eq!(drift.update(&[4, 6], &both(a, b), &[], 0.01), [2, 1]);
+        assert_eq!(stability.update(&[4, 6], &both(a, a), &[], 0.01), [0, 0]);
+        assert_eq!(stability.update(&[4, 6], &both(a, b), &[], 0.01), [1, 0]);
+        assert_eq!(stability.update(&[4, 6], &both(a, b), &[], 0.01), [2, 1]);
         // Position 4 was committed and is forgotten.
-        assert_eq!(drift.update(&[6], &b, &[], 0.01), [2]);
-        assert_eq!(drift.update(&[4, 6], &both(a, b), &[], 0.01), [0, 3]);
+        assert_eq!(stability.update(&[6], &b, &[], 0.01), [2]);
+        assert_eq!(stability.update(&[4, 6], &both(a, b), &[], 0.01), [0, 3]);
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::error::{Error, Result};
 
-/// Indices of surviving visual tokens. Only [`Kept::top`] makes one.
+/// Indices of surviving visual tokens. Only [`Survivors::top`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept(Vec<u32>);
+pub struct Survivors(Vec<u32>);
 
-impl Kept {
+impl Survivors {
     /// The `quota` highest scores, in ascending index order; the lower index wins a tie.
     ///
     /// Fails if there are no scores or one of them is not a number.
@@ -36,23 +36,23 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
-    use super::Kept;
+    use super::Survivors;
 
     #[test]
     fn the_highest_scores_survive_in_ascending_order() {
-        let kept = Kept::top(&[0.1, 0.9, 0.5, 0.9], 3).unwrap();
+        let kept = Survivors::top(&[0.1, 0.9, 0.5, 0.9], 3).unwrap();
         assert_eq!(kept.indices(), [1, 2, 3]);
     }
 
     #[test]
     fn the_lower_index_wins_a_tie() {
-        assert_eq!(Kept::top(&[0.5; 4], 2).unwrap().indices(), [0, 1]);
+        assert_eq!(Survivors::top(&[0.5; 4], 2).unwrap().indices(), [0, 1]);
     }
 
     #[test]
     fn nothing_to_choose_from_is_an_error() {
-        assert!(Kept::top(&[], 1).is_err());
-        assert!(Kept::top(&[f32::NAN], 1).is_err());
-        assert!(Kept::top(&[1.0], 0).is_err());
+        assert!(Survivors::top(&[], 1).is_err());
+        assert!(Survivors::top(&[f32::NAN], 1).is_err());
+        assert!(Survivors::top(&[1.0], 0).is_err());
     }
 }

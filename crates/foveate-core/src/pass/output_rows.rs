@@ -9,11 +9,11 @@ use crate::tap::{Signal, Tap};
 
 /// Packed rows that leave the last layer, ascending.
 #[derive(Default)]
-pub(crate) struct Leaving {
+pub(crate) struct OutputRows {
     pub(super) rows: Vec<u32>,
 }
 
-impl Leaving {
+impl OutputRows {
     /// How many of these packed rows leave.
     pub(super) fn of(&self, rows: &std::ops::Range<usize>) -> usize {
         (self.index(rows.end) - self.index(rows.start)) as usize
@@ -33,7 +33,7 @@ impl Pass {
         denoisers: &[&mut Denoiser],
         layer: usize,
         tap: &dyn Tap,
-    ) -> Leaving {
+    ) -> OutputRows {
         let everything = tap.wants(Signal::Final)
             || tap.wants(Signal::Logits)
             || tap.wants(Signal::Hidden(layer + 1));
@@ -50,18 +50,18 @@ impl Pass {
             let read = read.chain(revocable.map(|(position, _)| Origin::Shadow(position)));
             let about = |origin| self.row_about(i, denoiser, origin);
             rows.extend(read.filter_map(about).map(|r| r as u32));
-            if let Some(outputs) = lane.visit(span.start).and_then(|v| v.outputs) {
+            if let Some(outputs) = lane.write(span.start).and_then(|v| v.outputs) {
                 rows.extend(outputs.rows.map(|r| r as u32));
             }
         }
-        for watcher in self.active(layer) {
-            for (_, ask) in self.asks(watcher).iter().filter(|(image, _)| *image == 0) {
+        for probe in self.active(layer) {
+            for (_, ask) in self.asks(probe).iter().filter(|(image, _)| *image == 0) {
                 rows.extend(ask.queries.clone().map(|r| r as u32));
             }
         }
         rows.sort_unstable();
         rows.dedup();
-        Leaving { rows }
+        OutputRows { rows }
     }
 
     /// The packed row of lane `lane` whose logits are about a response position or its shadow.
@@ -80,7 +80,7 @@ impl Pass {
     pub(super) fn mix(
         &self,
         denoisers: &[&mut Denoiser],
-        leaving: &Leaving,
+        leaving: &OutputRows,
         wanted: &[(usize, Origin)],
     ) -> RowMap {
         let mut map = RowMap {
@@ -107,7 +107,7 @@ impl Pass {
 
     /// The same for the position of every computed row of every conditional lane; only valid when
     /// every row left.
-    pub(super) fn mix_all(&self, denoisers: &[&mut Denoiser], leaving: &Leaving) -> RowMap {
+    pub(super) fn mix_all(&self, denoisers: &[&mut Denoiser], leaving: &OutputRows) -> RowMap {
         let mut map = RowMap {
             starts: vec![0],
             ..RowMap::default()
