@@ -1,4 +1,7 @@
 //! What a backend may refuse.
+//!
+//! A shape that does not fit is a mistake of the caller and says what was expected and what was given. Missing memory
+//! and threads are the machine's, and say what to do.
 
 /// Short form used throughout the crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -38,6 +41,7 @@ pub enum Error {
 }
 
 impl Error {
+    /// A shape that does not fit: the operation and operand, what it must be, and what it is.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "callers pass numbers and fresh strings"
@@ -51,7 +55,7 @@ impl Error {
     }
 }
 
-/// Fails unless `expected == got`.
+/// Fails unless `expected == got`, with an error that names `what`.
 pub(crate) fn same(what: &'static str, expected: usize, got: usize) -> Result<()> {
     if expected == got {
         Ok(())

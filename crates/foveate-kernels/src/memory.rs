@@ -1,11 +1,14 @@
 //! What is allocated, and how much of it is held.
+//!
+//! Large memory is asked for fallibly: a picture or a batch too many is an error that a server survives, where Rust's
+//! collections would abort. [`Backend::memory`](crate::Backend::memory) reads the totals that are counted here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
 
-/// Room for exactly `more` further elements.
+/// Makes room in `memory` for exactly `more` further elements, or fails with an error that names `what`.
 pub(crate) fn reserve<T>(memory: &mut Vec<T>, more: usize, what: &'static str) -> Result<()> {
     memory.try_reserve_exact(more).map_err(|_| Error::Memory {
         what,
@@ -39,6 +42,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// Adds `bytes` to `total`.
     pub(crate) fn new(total: &Arc<AtomicUsize>, bytes: usize) -> Self {
         total.fetch_add(bytes, Ordering::Relaxed);
         Self {
@@ -47,6 +51,7 @@ impl Held {
         }
     }
 
+    /// Corrects the count after memory has grown.
     pub(crate) fn set(&mut self, bytes: usize) {
         self.total.fetch_add(bytes, Ordering::Relaxed);
         self.total.fetch_sub(self.bytes, Ordering::Relaxed);

@@ -13,7 +13,7 @@ pub enum Noise<'a> {
         /// Position in the response.
         position: u32,
     },
-    /// Draws made elsewhere, one per token, as when a recorded run is replayed.
+    /// Draws made elsewhere, one per token id, as when a recorded run is replayed. Missing ones are 0.
     Recorded(&'a [f64]),
 }
 
@@ -31,7 +31,17 @@ impl Noise<'_> {
     }
 }
 
-/// A uniform draw in `[0, 1)` with 53 random bits.
+/// A uniform draw in `[0, 1)` with 53 random bits, one of `2⁵³` evenly spaced numbers.
+///
+/// Three rounds of a mixing function, so that neighbouring steps, positions and tokens have draws that are unlike.
+/// Sampling, random pruning and bootstrap intervals draw from it.
+///
+/// ```
+/// use foveate_kernels::{Noise, uniform};
+///
+/// let noise = Noise::Counter { seed: 7, step: 3, position: 5 };
+/// assert_eq!(noise.draw(11), uniform(7, 3, 5, 11)); // wherever and whenever it is drawn
+/// ```
 pub fn uniform(seed: u64, step: u32, position: u32, token: u32) -> f64 {
     let a = mix(seed ^ 0x9e37_79b9_7f4a_7c15);
     let b = mix(a ^ (u64::from(step) << 32 | u64::from(position)));

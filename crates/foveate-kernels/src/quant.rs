@@ -6,8 +6,28 @@
 //! - **q8**, 32 inputs in 34 bytes: a bfloat16 scale `s`, then signed codes `c`; a weight is `c · s`.
 //! - **q4**, 128 inputs in 74 bytes: a bfloat16 scale `s`; for each sixteen inputs a signed factor `f` of at
 //!   most 16; then 64 bytes, of which byte `j` holds the codes of inputs `j` (low half) and `j + 64` (high
-//!   half). A code stands for an entry of [`LEVELS`]; a weight is `⌊level · f / 16 + ½⌋ · s`. Linears round
-//!   their inputs too, to 8 bits in the same groups.
+//!   half). A code from 0 to 15 stands for a level: -127, -107, -82, -64, -48, -34, -21, -9, 3, 14, 26, 38, 51, 67,
+//!   87 or 110; a weight is `⌊level · f / 16 + ½⌋ · s`. Linears round their inputs too, to 8 bits in the same groups.
+//!
+//! A weight can be stored so in a checkpoint, or become so when it is packed ([`Format`]); both mean the same numbers.
+//!
+//! ```
+//! use foveate_kernels::quant::encode_row;
+//! use foveate_kernels::{Dtype, TensorView};
+//!
+//! # fn main() -> foveate_kernels::Result<()> {
+//! let row = [0.0, 0.25, -0.5, 1.0];
+//! let mut stored = Vec::new();
+//! encode_row(Dtype::Q8, &row, &mut stored);
+//! assert_eq!(stored.len(), 34); // one group, filled up with zeros
+//!
+//! let read = TensorView::new(Dtype::Q8, 1, row.len(), &stored)?.to_f32();
+//! for (read, x) in read.iter().zip(row) {
+//!     assert!((read - x).abs() < 0.005);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! Relative RMS error on Gaussian weights, measured by `tests/quant.rs`: q8 5.5e-3, q4 6.6e-2. (Groups of
 //! 128 make 6.5e-3 of q8; evenly spaced levels in groups of 32 make 8.1e-2 of q4.)
@@ -18,9 +38,9 @@ use crate::error::{Error, Result};
 use crate::tensor::{Dtype, TensorView};
 
 /// Inputs of a q8 group.
-pub const Q8_GROUP: usize = 32;
+pub(crate) const Q8_GROUP: usize = 32;
 /// Inputs of a q4 group.
-pub const Q4_GROUP: usize = 128;
+pub(crate) const Q4_GROUP: usize = 128;
 /// Inputs that share a factor (q4).
 pub(crate) const RUN: usize = 16;
 /// Factors of a q4 group.
@@ -33,7 +53,7 @@ pub(crate) const Q4_BYTES: usize = 2 + RUNS + Q4_GROUP / 2;
 
 /// What the sixteen 4-bit codes stand for: fitted to Gaussian groups of sixteen by alternating between
 /// the nearest level of every number and the mean of every level's numbers.
-pub const LEVELS: [i8; 16] = [
+pub(crate) const LEVELS: [i8; 16] = [
     -127, -107, -82, -64, -48, -34, -21, -9, 3, 14, 26, 38, 51, 67, 87, 110,
 ];
 
@@ -58,7 +78,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What the parts of one weight become.
+    /// What the parts of one weight become; a backend asks before it packs them.
     pub(crate) fn of(self, parts: &[TensorView<'_>]) -> Dtype {
         match self {
             Self::F32 => Dtype::F32,
@@ -77,7 +97,7 @@ impl Format {
 }
 
 impl Dtype {
-    /// Bytes of a row of `cols` numbers.
+    /// Bytes of a row of `cols` numbers; the largest `usize` where they cannot be counted.
     pub fn row_bytes(self, cols: usize) -> usize {
         match self {
             Self::F32 => cols.saturating_mul(4),
@@ -88,7 +108,11 @@ impl Dtype {
     }
 }
 
-/// Appends `row` in the format `dtype`, rounded to the nearest representable numbers.
+/// Appends `row` to `out` in the format `dtype`, rounded to the nearest representable numbers.
+///
+/// Quantized rows take [`Dtype::row_bytes`] whatever they hold. A group with a number that is not finite becomes NaN
+/// as a whole, so that a damaged weight is not hidden by its neighbours. Writing checkpoints (`quantize`) and packing
+/// weights both end here.
 pub fn encode_row(dtype: Dtype, row: &[f32], out: &mut Vec<u8>) {
     match dtype {
         Dtype::F32 => out.extend(row.iter().flat_map(|x| x.to_le_bytes())),
@@ -110,6 +134,7 @@ pub fn encode_row(dtype: Dtype, row: &[f32], out: &mut Vec<u8>) {
     }
 }
 
+/// A group that ends with zeros if there are fewer numbers.
 fn filled_up<const GROUP: usize>(numbers: &[f32]) -> [f32; GROUP] {
     let mut group = [0.0; GROUP];
     group[..numbers.len()].copy_from_slice(numbers);
@@ -138,7 +163,8 @@ pub(crate) fn decode_row(dtype: Dtype, blocks: &[u8], out: &mut [f32]) {
     }
 }
 
-/// Refuses blocks that [`encode_row`] never writes and that instruction sets would multiply differently.
+/// Refuses blocks that [`encode_row`] never writes and that instruction sets would multiply differently: code -128 and
+/// factors beyond 16 overflow in some kernels. Names the first damaged row.
 pub(crate) fn check_blocks(tensor: &TensorView<'_>) -> Result<()> {
     let numbers_fit = |row: &[u8]| match tensor.dtype() {
         Dtype::Q8 => {
@@ -173,10 +199,12 @@ pub(crate) fn check_blocks(tensor: &TensorView<'_>) -> Result<()> {
 pub(crate) struct Q8<'a>(&'a [u8; Q8_BYTES]);
 
 impl<'a> Q8<'a> {
+    /// Block number `group` of a row.
     pub(crate) fn at(row: &'a [u8], group: usize) -> Self {
         Self(&row.as_chunks().0[group])
     }
 
+    /// What a code of 1 stands for.
     pub(crate) fn scale(self) -> bf16 {
         bf16::from_le_bytes([self.0[0], self.0[1]])
     }
@@ -192,10 +220,12 @@ impl<'a> Q8<'a> {
 pub(crate) struct Q4<'a>(&'a [u8; Q4_BYTES]);
 
 impl<'a> Q4<'a> {
+    /// Block number `group` of a row.
     pub(crate) fn at(row: &'a [u8], group: usize) -> Self {
         Self(&row.as_chunks().0[group])
     }
 
+    /// What a whole number of 1 stands for.
     pub(crate) fn scale(self) -> bf16 {
         bf16::from_le_bytes([self.0[0], self.0[1]])
     }
@@ -211,7 +241,7 @@ impl<'a> Q4<'a> {
     }
 }
 
-/// The next bfloat16 that is not below the positive `x`.
+/// The next bfloat16 that is not below the positive `x`, so that no code needs more than its bits; NaN for no number.
 fn round_up(x: f32) -> bf16 {
     if x.is_finite() {
         bf16::from_bits(((x.to_bits() + 0xffff) >> 16) as u16)
@@ -226,6 +256,7 @@ fn largest(numbers: &[f32]) -> f32 {
     f32::from_bits(numbers.iter().map(bits).max().unwrap_or(0))
 }
 
+/// Divides a group by a scale that makes its largest number 127, and rounds.
 fn q8_block(group: &[f32; Q8_GROUP]) -> [u8; Q8_BYTES] {
     let scale = round_up(largest(group) / 127.0);
     let inverse = inverse(scale.to_f32());

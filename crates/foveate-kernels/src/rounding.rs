@@ -22,6 +22,7 @@ const MAGIC: f32 = 12_582_912.0;
 pub(crate) struct Rounding {
     /// What a code stands for. Numbers that are not finite make it so too.
     pub(crate) scale: f32,
+    /// One over the scale.
     inverse: f32,
 }
 
@@ -58,7 +59,7 @@ impl Rounding {
     }
 }
 
-/// What rounding beside q4 leaves of a row.
+/// Replaces a row by what rounding beside q4 leaves of it: the reference multiplies these floats.
 pub(crate) fn round_row(row: &mut [f32]) {
     for group in row.chunks_mut(Q4_GROUP) {
         let rounding = Rounding::new(group, MOST_Q4);

@@ -1,4 +1,5 @@
-//! Rows of activations in ordinary memory.
+//! Rows of activations in ordinary memory: the buffers of both [`Reference`](crate::Reference) and
+//! [`Cpu`](crate::Cpu).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,17 +8,21 @@ use std::sync::atomic::AtomicUsize;
 use crate::error::{Error, Result, same};
 use crate::memory::{Held, reserve};
 
-/// Activations `[rows, width]`.
+/// Activations `[rows, width]`, row-major without gaps, whose capacity is counted while they live.
 #[derive(Debug)]
 #[expect(clippy::struct_field_names, reason = "rows and width are its shape")]
 pub struct Rows {
+    /// Rows in use.
     pub(crate) rows: usize,
+    /// Floats of a row.
     pub(crate) width: usize,
+    /// The rows in use; capacity beyond them stays for later.
     pub(crate) data: Vec<f32>,
     held: Held,
 }
 
 impl Rows {
+    /// Zeros, counted in `total`.
     pub(crate) fn new(rows: usize, width: usize, total: &Arc<AtomicUsize>) -> Result<Self> {
         let mut new = Self {
             rows: 0,
@@ -51,15 +56,17 @@ impl Rows {
         (self.rows, self.width) = (0, width);
     }
 
+    /// Row `row`, which must be in use.
     pub(crate) fn row(&self, row: usize) -> &[f32] {
         &self.data[row * self.width..(row + 1) * self.width]
     }
 
+    /// Row `row`, which must be in use, to be written.
     pub(crate) fn row_mut(&mut self, row: usize) -> &mut [f32] {
         &mut self.data[row * self.width..(row + 1) * self.width]
     }
 
-    /// The floats of `count` rows from `at` on, if there are as many.
+    /// The floats of `count` rows from `at` on; an error that names `what` if there are fewer.
     pub(crate) fn place(
         &mut self,
         what: &'static str,
@@ -99,7 +106,7 @@ impl Rows {
     }
 }
 
-/// Refuses rows that cannot go from `x` to `out`.
+/// Refuses rows that cannot go from `x` to `out`, as both backends' `scatter` must.
 pub(crate) fn check_scatter(x: &Rows, from: &[u32], to: &[u32], out: &Rows) -> Result<()> {
     same("width of scattered rows", x.width, out.width)?;
     same("slots of scattered rows", from.len(), to.len())?;
@@ -107,7 +114,7 @@ pub(crate) fn check_scatter(x: &Rows, from: &[u32], to: &[u32], out: &Rows) -> R
     check_rows("slots of scattered rows", to, out.rows)
 }
 
-/// Refuses a row that is not there.
+/// Refuses a row index of `wanted` that is not below `rows`; the error names `what`.
 pub(crate) fn check_rows(what: &'static str, wanted: &[u32], rows: usize) -> Result<()> {
     match wanted.iter().max() {
         Some(&row) if row as usize >= rows => Err(Error::shape(what, format!("below {rows}"), row)),

@@ -1,4 +1,6 @@
 //! A matrix as it lies in a file: element type, shape and bytes.
+//!
+//! Checkpoints are mapped, not read, so a view borrows its bytes and nothing is widened until it is packed.
 
 use crate::error::{Error, Result, same};
 use crate::quant::decode_row;
@@ -10,7 +12,7 @@ pub enum Dtype {
     F32,
     /// 16-bit IEEE float.
     F16,
-    /// The upper half of a 32-bit float.
+    /// The upper half of a 32-bit float (bfloat16).
     Bf16,
     /// Blocks of 8-bit codes, see [`quant`](crate::quant).
     Q8,
@@ -19,6 +21,16 @@ pub enum Dtype {
 }
 
 /// A row-major matrix `[rows, cols]` borrowed from a checkpoint; the bytes need no alignment.
+///
+/// ```
+/// use foveate_kernels::{Dtype, TensorView};
+///
+/// let bytes: Vec<u8> = [1.0_f32, 2.0, 3.0, 4.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+/// let view = TensorView::new(Dtype::F32, 2, 2, &bytes)?;
+/// assert_eq!(view.head(1)?.to_f32(), [1.0, 2.0]);
+/// assert!(TensorView::new(Dtype::F32, 3, 2, &bytes).is_err(), "eight bytes are missing");
+/// # Ok::<(), foveate_kernels::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct TensorView<'a> {
     dtype: Dtype,
@@ -28,7 +40,7 @@ pub struct TensorView<'a> {
 }
 
 impl<'a> TensorView<'a> {
-    /// Wraps `bytes` as `[rows, cols]`; fails if the length does not match.
+    /// Wraps `bytes` as `[rows, cols]`; fails if their number is not `rows` times [`Dtype::row_bytes`].
     pub fn new(dtype: Dtype, rows: usize, cols: usize, bytes: &'a [u8]) -> Result<Self> {
         let wanted = rows.checked_mul(dtype.row_bytes(cols)).ok_or_else(|| {
             Error::shape(
@@ -61,7 +73,7 @@ impl<'a> TensorView<'a> {
         self.cols
     }
 
-    /// The first `rows` rows only, as when a vocabulary is cut to the tokenizer.
+    /// The first `rows` rows only, as when a vocabulary is cut to the tokenizer; fails if there are fewer.
     pub fn head(&self, rows: usize) -> Result<Self> {
         if rows > self.rows {
             return Err(Error::shape(
@@ -79,17 +91,17 @@ impl<'a> TensorView<'a> {
     }
 
     /// Row `row` widened to f32 into `out` (`cols` long).
-    pub fn read_row(&self, row: usize, out: &mut [f32]) {
+    pub(crate) fn read_row(&self, row: usize, out: &mut [f32]) {
         widen(self.dtype, self.row_bytes(row), out);
     }
 
     /// Row `row` as it is stored.
-    pub fn row_bytes(&self, row: usize) -> &'a [u8] {
+    pub(crate) fn row_bytes(&self, row: usize) -> &'a [u8] {
         let width = self.dtype.row_bytes(self.cols);
         &self.bytes[row * width..(row + 1) * width]
     }
 
-    /// All elements widened to f32.
+    /// All elements widened to f32, row after row.
     pub fn to_f32(&self) -> Vec<f32> {
         let mut out = vec![0.0; self.rows * self.cols];
         for (row, out) in out.chunks_exact_mut(self.cols.max(1)).enumerate() {
@@ -99,6 +111,7 @@ impl<'a> TensorView<'a> {
     }
 }
 
+/// Widens a row, which is `out.len()` numbers long.
 fn widen(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
     match dtype {
         Dtype::F32 => {

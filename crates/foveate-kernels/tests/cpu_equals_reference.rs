@@ -136,8 +136,7 @@ fn a_combination_equals_the_reference() {
         from: vec![49, 3, 3, 20, 7, 0],
         weight: vec![1.0, 0.5, 0.25, -1.5, 2.0, 0.125],
     };
-    let run = |b: &mut dyn FnMut() -> Vec<f32>| b();
-    let want = run(&mut || combine(&mut Reference::default(), &x, &map));
+    let want = combine(&mut Reference::default(), &x, &map);
     for mut cpu in every_isa(2) {
         close(&combine(&mut cpu, &x, &map), &want, 1e-6, "combine");
     }

@@ -3,8 +3,11 @@
 mod common;
 
 use common::{Linear, close, every_isa, random};
-use foveate_kernels::quant::{Q4_GROUP, encode_row};
+use foveate_kernels::quant::encode_row;
 use foveate_kernels::{Backend, Dtype, Format, Layout, Reference, TensorView, draw_row};
+
+/// Inputs of a q4 group, a part of the format.
+const Q4_GROUP: usize = 128;
 
 /// Standard normal numbers, by Box and Muller.
 fn gaussian(count: usize, seed: u64) -> Vec<f32> {

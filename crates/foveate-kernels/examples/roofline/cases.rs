@@ -6,6 +6,8 @@ use foveate_kernels::{
     Rotation, Span, Sum, TensorView,
 };
 
+use crate::random::random;
+
 /// Rows of activations.
 type Buf = <Cpu as Backend>::Buf;
 type Run = Box<dyn FnMut(&mut Cpu) -> Result<()>>;
@@ -14,6 +16,9 @@ type Run = Box<dyn FnMut(&mut Cpu) -> Result<()>>;
 const FEW_ROWS: usize = 32;
 /// Bytes of weights that take turns where they must come from memory.
 pub(crate) const BEYOND_CACHES: usize = 128 << 20;
+
+/// Of all weights and activations.
+const SEED: u64 = 1;
 
 /// One call that is measured.
 pub(crate) struct Case {
@@ -25,21 +30,9 @@ pub(crate) struct Case {
     pub(crate) run: Run,
 }
 
-fn random(count: usize) -> Vec<f32> {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    (0..count)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        })
-        .collect()
-}
-
 fn buffer(cpu: &mut Cpu, rows: usize, width: usize) -> Result<Buf> {
     let mut buf = cpu.buf(rows, width)?;
-    cpu.write(&random(rows * width), &mut buf, 0)?;
+    cpu.write(&random(rows * width, SEED), &mut buf, 0)?;
     Ok(buf)
 }
 
@@ -58,7 +51,7 @@ fn weight(
         Format::Q4 => Dtype::Q4,
     };
     let mut stored = Vec::new();
-    for row in random(inputs * outputs).chunks_exact(inputs) {
+    for row in random(inputs * outputs, SEED).chunks_exact(inputs) {
         encode_row(dtype, row, &mut stored);
     }
     let view = TensorView::new(dtype, outputs, inputs, &stored)?;

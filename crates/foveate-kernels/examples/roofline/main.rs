@@ -8,14 +8,15 @@
 //! that others can be measured in turn with it.
 
 mod cases;
+#[path = "../../tests/common/random.rs"]
+mod random;
 
 use std::io::{BufRead, stdin};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use cases::{BEYOND_CACHES, Case, cases};
-use foveate_kernels::cpu::cycles::Counter;
-use foveate_kernels::{Cpu, Isa, Result};
+use foveate_kernels::{Cpu, CycleCounter, Isa, Result};
 
 /// Rounds of the loop of multiply-adds.
 const PEAK_ROUNDS: usize = 1_000_000;
@@ -30,7 +31,7 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = options();
-    let counter = Counter::new();
+    let counter = CycleCounter::new();
     let threads = NonZeroUsize::new(options.threads);
     let mut cpu = match options.isa {
         Some(isa) => Cpu::with_isa(isa, threads)?,
@@ -46,7 +47,7 @@ fn main() -> Result<()> {
     measure(&mut cpu, &mut cases, &counter, options.rounds)
 }
 
-fn measure(cpu: &mut Cpu, cases: &mut [Case], counter: &Counter, rounds: usize) -> Result<()> {
+fn measure(cpu: &mut Cpu, cases: &mut [Case], counter: &CycleCounter, rounds: usize) -> Result<()> {
     let reading = cpu.read_bandwidth(BEYOND_CACHES, rounds)? / 1e9;
     let mut peak = Vec::new();
     let mut speed = vec![Vec::new(); cases.len()];
@@ -89,7 +90,7 @@ fn measure(cpu: &mut Cpu, cases: &mut [Case], counter: &Counter, rounds: usize) 
 
 /// What has been spent so far, read when all threads are asleep: where processor time is counted, a thread's
 /// is brought up to date when it goes to sleep or at the next tick of some milliseconds.
-fn spent(counter: &Counter) -> u64 {
+fn spent(counter: &CycleCounter) -> u64 {
     std::thread::sleep(Duration::from_micros(300));
     counter.read()
 }

@@ -1,10 +1,39 @@
 //! The tables of one step's attention: who sees whom, from which positions, and what is reported.
+//!
+//! A pass packs the rows of all its requests one after another. What keeps them apart is this plan, so that one call of
+//! [`Backend::attend`](super::Backend::attend) serves any number of requests, caches and masks.
 
 use std::ops::Range;
 
 use crate::error::{Error, Result};
 
 /// The tables of one step's attention.
+///
+/// Two requests of three and two rows, each of which sees itself, and the attention that the second one's last row
+/// pays to its first:
+///
+/// ```
+/// use foveate_kernels::{Ask, Plan, Rotation, Span, Sum};
+///
+/// let plan = Plan {
+///     spans: vec![
+///         Span { queries: 0..3, keys: 0..3 },
+///         Span { queries: 3..5, keys: 3..5 },
+///     ],
+///     rotation: Some(Rotation {
+///         theta: 10_000.0,
+///         dim: 64,
+///         queries: vec![0, 1, 2, 0, 1],
+///         keys: vec![0, 1, 2, 0, 1],
+///     }),
+///     hidden: Vec::new(),
+///     asks: vec![Ask { queries: 4..5, keys: 3..4, sum: Sum::PerRow }],
+/// };
+/// // The last layer computes only the rows that are read; all keys stay.
+/// let last = plan.narrow(&[2, 4]);
+/// assert_eq!(last.spans[1], Span { queries: 1..2, keys: 3..5 });
+/// assert_eq!(last.asks[0].queries, 1..2);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// Who attends to whom; the query ranges must be disjoint.
@@ -38,7 +67,7 @@ pub struct Span {
 }
 
 impl Plan {
-    /// Refuses a hidden key outside its query's span.
+    /// Refuses a hidden key outside its query's span; backends call it from `plan`.
     pub(crate) fn check_hidden(&self) -> Result<()> {
         let inside = |hidden: &Hidden, span: &Span| {
             span.queries.contains(&hidden.query) && span.keys.contains(&hidden.key)
@@ -54,7 +83,8 @@ impl Plan {
         }
     }
 
-    /// The same for only these rows of `q`, ascending, which close ranks; keys stay.
+    /// The plan of only these rows of `q`, ascending, which are numbered anew from 0 on. Keys keep their numbers, and
+    /// asks and hidden keys follow their queries.
     #[must_use]
     pub fn narrow(&self, rows: &[u32]) -> Self {
         let inside = |range: &Range<usize>| {
@@ -87,12 +117,13 @@ impl Plan {
     }
 }
 
-/// Half-split rotary embedding (`NeoX`), with its own position per row.
+/// Half-split rotary embedding (`NeoX`), with its own position per row: elements `j` and `j + dim / 2` of a head turn by
+/// `position · theta^(-2j/dim)` (Su et al., 2021).
 #[derive(Clone, Debug)]
 pub struct Rotation {
     /// Base of the frequencies, `theta^(-2j/dim)`.
     pub theta: f32,
-    /// Head width.
+    /// Width that is rotated, at most a head's.
     pub dim: usize,
     /// Position of every row of `q`.
     pub queries: Vec<u32>,
@@ -101,6 +132,9 @@ pub struct Rotation {
 }
 
 /// Attention mass wanted: post-softmax probability, averaged over heads.
+///
+/// Pruners rank visual tokens by it, and caches compare it between steps. It is added up inside the fused attention,
+/// so that no `[queries, keys]` matrix exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
     /// Rows of `q`, inside one span.
@@ -111,7 +145,7 @@ pub struct Ask {
     pub sum: Sum,
 }
 
-/// How an [`Ask`] is reported.
+/// Whether an [`Ask`] tells its queries apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sum {
     /// `[queries, keys]`.
@@ -121,7 +155,7 @@ pub enum Sum {
 }
 
 impl Ask {
-    /// Floats this ask takes in the probe.
+    /// Floats this ask takes in the probe: `queries · keys`, or `keys`.
     pub fn len(&self) -> usize {
         match self.sum {
             Sum::PerRow => self.queries.len() * self.keys.len(),

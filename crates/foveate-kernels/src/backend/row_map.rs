@@ -1,10 +1,29 @@
 //! Weighted sums of rows: one form for gathering, pooling, pruning, merging and guiding.
+//!
+//! It is a sparse matrix in compressed rows, multiplied from the left by [`Backend::combine`](super::Backend::combine).
 
 use crate::error::{Error, Result, same};
 use crate::rows::check_rows;
 
 /// Weighted sums of rows in compressed form: output row `i` is
 /// `Σ weight[j] · x[from[j]]` over `j` in `starts[i]..starts[i + 1]`.
+///
+/// An output row without sources is zero. Fields are public because maps are also written directly; a backend refuses
+/// one whose `starts` descend or end beyond `from`, or that names a row that is not there.
+///
+/// ```
+/// use foveate_kernels::RowMap;
+///
+/// // The mean of rows 0 and 1, then row 5 as it is.
+/// let mut map = RowMap::with_capacity(2);
+/// map.push([(0, 0.5), (1, 0.5)]);
+/// map.push([(5, 1.0)]);
+/// assert_eq!(map.rows(), 2);
+/// assert_eq!(map.sources(0).collect::<Vec<_>>(), [(0, 0.5), (1, 0.5)]);
+///
+/// // What a pruner keeps is a map too.
+/// assert_eq!(RowMap::gather(&[0, 5]).sources(1).collect::<Vec<_>>(), [(5, 1.0)]);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RowMap {
     /// One more entry than there are output rows.
@@ -16,7 +35,7 @@ pub struct RowMap {
 }
 
 impl RowMap {
-    /// No output rows yet, room for `rows`.
+    /// No output rows yet, and room for `rows` of one source each.
     pub fn with_capacity(rows: usize) -> Self {
         let mut starts = Vec::with_capacity(rows + 1);
         starts.push(0);
@@ -36,7 +55,7 @@ impl RowMap {
         self.starts.push(self.from.len() as u32);
     }
 
-    /// Every input row, once.
+    /// Output row `i` is input row `i`, for all of them: `gather(0..rows)`.
     pub fn identity(rows: usize) -> Self {
         Self::gather(&(0..rows as u32).collect::<Vec<_>>())
     }
@@ -55,7 +74,7 @@ impl RowMap {
         self.starts.len().saturating_sub(1)
     }
 
-    /// Refuses a map that is no map of `rows` input rows.
+    /// Refuses a map that is no map of `rows` input rows; backends call it before they combine.
     pub(crate) fn check(&self, rows: usize) -> Result<()> {
         same("weights of a row map", self.from.len(), self.weight.len())?;
         let ascending = self.starts.windows(2).all(|w| w[0] <= w[1]);
@@ -70,7 +89,8 @@ impl RowMap {
         check_rows("rows combined", &self.from, rows)
     }
 
-    /// The `(input row, weight)` pairs of output row `i`.
+    /// The `(input row, weight)` pairs of output row `i`, in the order in which they are added up. Panics when there is
+    /// no such row.
     pub fn sources(&self, i: usize) -> impl Iterator<Item = (usize, f32)> {
         let range = self.starts[i] as usize..self.starts[i + 1] as usize;
         self.from[range.clone()]

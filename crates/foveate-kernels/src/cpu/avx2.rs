@@ -1,5 +1,8 @@
 //! Kernels for x86-64 with AVX2 and fused multiply-add, with and without AVX-VNNI: sixteen lanes are two
 //! registers.
+//!
+//! Sixteen registers hold the twelve sums of a tile of six rows by one panel, two operands and a broadcast number. The
+//! intrinsics are safe to call only where their features are enabled, which is so wherever an [`Avx2`] exists.
 
 #[allow(
     clippy::wildcard_imports,

@@ -1,4 +1,7 @@
 //! Kernels for x86-64 with AVX-512F and BW, with and without VNNI: sixteen lanes are one register.
+//!
+//! Thirty-two registers hold the twenty-four sums of a tile of twelve rows by two panels, two operands and a broadcast
+//! number. Lanes are summed in the order of [`avx2`](super::avx2), so that both give the same bits.
 
 #[allow(
     clippy::wildcard_imports,

@@ -1,11 +1,14 @@
 //! How much work the processor did, measured so that other programs on the machine disturb little.
+//!
+//! User-mode cycles do not pass while another program has the core, and do not depend on the clock's frequency. Where
+//! the operating system hides the counter, processor time is next best, then time on the clock.
 
 use super::Cpu;
 use super::isa::{Kernel, Simd};
 
-/// What a [`Counter`] counts.
+/// What a [`CycleCounter`] counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub enum CycleUnit {
     /// Cycles in user mode, summed over threads.
     Cycles,
     /// Nanoseconds of processor time, summed over threads.
@@ -14,7 +17,7 @@ pub enum Unit {
     Wall,
 }
 
-impl std::fmt::Display for Unit {
+impl std::fmt::Display for CycleUnit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Cycles => "user-mode cycles",
@@ -24,39 +27,39 @@ impl std::fmt::Display for Unit {
     }
 }
 
-/// Counts the work of this thread and of all threads started after it was made; as [`Unit::CpuTime`], that of
+/// Counts the work of this thread and of all threads started after it was made; as [`CycleUnit::CpuTime`], that of
 /// the whole process.
 #[derive(Debug)]
-pub struct Counter {
-    unit: Unit,
+pub struct CycleCounter {
+    unit: CycleUnit,
     #[cfg(target_os = "linux")]
     cycles: Option<linux::Cycles>,
     #[cfg(not(target_os = "linux"))]
     start: std::time::Instant,
 }
 
-impl Counter {
+impl CycleCounter {
     /// The best counter of this machine. Make it before the [`Cpu`] whose threads it shall count.
     pub fn new() -> Self {
         #[cfg(target_os = "linux")]
         {
             let cycles = linux::Cycles::open();
             let unit = if cycles.is_some() {
-                Unit::Cycles
+                CycleUnit::Cycles
             } else {
-                Unit::CpuTime
+                CycleUnit::CpuTime
             };
             Self { unit, cycles }
         }
         #[cfg(not(target_os = "linux"))]
         Self {
-            unit: Unit::Wall,
+            unit: CycleUnit::Wall,
             start: std::time::Instant::now(),
         }
     }
 
-    /// What [`Counter::read`] counts.
-    pub fn unit(&self) -> Unit {
+    /// What [`CycleCounter::read`] counts.
+    pub fn unit(&self) -> CycleUnit {
         self.unit
     }
 
@@ -72,7 +75,7 @@ impl Counter {
     }
 }
 
-impl Default for Counter {
+impl Default for CycleCounter {
     fn default() -> Self {
         Self::new()
     }
@@ -82,14 +85,15 @@ impl Cpu {
     /// Multiplies and adds in registers on every thread, as fast as the instruction set can, and
     /// returns the floating-point operations done: what other work is measured against.
     pub fn fma_peak(&self, rounds: usize) -> f64 {
-        self.shop.team.all(|_| {
-            self.shop.isa.run(Peak { rounds });
+        self.context.pool.broadcast(|_| {
+            self.context.isa.run(Peak { rounds });
         });
-        let chains = self.shop.isa.run(Chains);
+        let chains = self.context.isa.run(Chains);
         (2 * super::lines::LANES * chains * rounds * self.threads()) as f64
     }
 }
 
+/// The kernel of [`Cpu::fma_peak`].
 struct Peak {
     rounds: usize,
 }
@@ -107,6 +111,7 @@ impl Kernel for Peak {
     }
 }
 
+/// Asks the instruction set for its number of chains.
 struct Chains;
 
 impl Kernel for Chains {
@@ -127,6 +132,7 @@ fn chains<S: Simd>() -> usize {
     }
 }
 
+/// Runs `CHAINS` independent sums, each of which waits only for itself.
 #[inline(always)]
 fn spin<S: Simd, const CHAINS: usize>(s: S, rounds: usize) {
     let x = s.splat(std::hint::black_box(0.999_999));
@@ -217,12 +223,12 @@ mod linux {
 
 #[cfg(test)]
 mod tests {
-    use super::Counter;
+    use super::CycleCounter;
     use crate::Cpu;
 
     #[test]
     fn the_count_never_falls_and_the_loop_tells_its_work() {
-        let counter = Counter::new();
+        let counter = CycleCounter::new();
         let cpu = Cpu::new(None).expect("threads");
         let mut before = counter.read();
         let mut work = 0.0;
@@ -236,8 +242,10 @@ mod tests {
         }
         // A thread's time is counted when it goes to sleep, or at a tick of some milliseconds.
         let start = counter.read();
-        while counter.read() == start {
+        let rises = (0..10_000).any(|_| {
             cpu.fma_peak(1_000_000);
-        }
+            counter.read() > start
+        });
+        assert!(rises, "{} stand still at {start}", counter.unit());
     }
 }

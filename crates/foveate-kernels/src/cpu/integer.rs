@@ -2,31 +2,32 @@
 //!
 //! A row of inputs is rounded group by group (see `rounding.rs`). Only between groups are there floats:
 //! `c += (input scale · weight scale) · sum`, group after group in ascending order, each operation rounded
-//! on its own. So a sum has the same bits whatever the instruction set, with or without fused multiply-add.
+//! on its own. A sum thus has the same bits whatever the instruction set, with or without fused multiply-add.
 
-use super::isa::{Chosen, Kernel, Simd};
+use super::isa::{DetectedIsa, Kernel, Simd};
 use super::lines::Line;
-use super::micro::Ahead;
+use super::micro::Prefetch;
 use crate::quant::{Q4_GROUP, Q8_GROUP};
 use crate::rounding::{MOST_Q4, MOST_Q8, Rounding};
 
 /// How the inputs beside a quantized weight lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Packing {
+pub(super) struct InputLayout {
     /// Inputs of a group.
     pub(super) group: usize,
     /// Inputs of a word of 32 bits.
     pub(super) inputs: usize,
 }
 
-impl Packing {
+impl InputLayout {
     /// Beside weights of floats: one input a word and nothing else.
     pub(super) const FLOATS: Self = Self {
         group: usize::MAX,
         inputs: 1,
     };
 
-    pub(super) fn new(group: usize, isa: Chosen) -> Self {
+    /// Beside weights in groups of `group`: as many inputs a word as the instruction set multiplies in a lane.
+    pub(super) fn new(group: usize, isa: DetectedIsa) -> Self {
         let inputs = if group == Q8_GROUP { 2 } else { isa.bytes() };
         Self { group, inputs }
     }
@@ -42,13 +43,15 @@ impl Packing {
     }
 }
 
-/// Rounds some groups of one row, the last of which may be short.
+/// The kernel that rounds some groups of one row, the last of which may be short.
 ///
 /// A word has two inputs of a q8 group, `p` and `p + 16`. Of a q4 group, word `i` has the four from `4 i` on,
 /// or where pairs are multiplied words `2 i` and `2 i + 1` have the even and the odd ones of them.
-pub(super) struct Round<'a> {
+pub(super) struct RoundInputs<'a> {
+    /// The inputs.
     pub(super) x: &'a [f32],
-    pub(super) packing: Packing,
+    /// How they lie afterwards.
+    pub(super) layout: InputLayout,
     /// Bits of words, group after group.
     pub(super) words: &'a mut [f32],
     /// One for each group.
@@ -57,12 +60,12 @@ pub(super) struct Round<'a> {
     pub(super) offsets: &'a mut [f32],
 }
 
-impl Kernel for Round<'_> {
+impl Kernel for RoundInputs<'_> {
     type Out = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        if self.packing.group == Q8_GROUP {
+        if self.layout.group == Q8_GROUP {
             self.groups::<Q8_GROUP>(|x, words, offset| {
                 let rounding = Rounding::new(x, MOST_Q8);
                 let (first, second) = x.split_at(Q8_GROUP / 2);
@@ -103,13 +106,14 @@ impl Kernel for Round<'_> {
     }
 }
 
-impl Round<'_> {
+impl RoundInputs<'_> {
+    /// Runs `round` on every group, with its words and its offset, and stores the scale that it returns.
     #[inline(always)]
     fn groups<const GROUP: usize>(
         self,
         round: impl Fn(&[f32; GROUP], &mut [f32], &mut f32) -> f32,
     ) {
-        let places = self.words.chunks_exact_mut(self.packing.words());
+        let places = self.words.chunks_exact_mut(self.layout.words());
         let rest = self.scales.iter_mut().zip(self.offsets);
         for ((x, words), (scale, offset)) in self.x.chunks(GROUP).zip(places).zip(rest) {
             if let Ok(x) = <&[f32; GROUP]>::try_from(x) {
@@ -129,9 +133,10 @@ fn pair(first: u32, second: u32) -> f32 {
     f32::from_bits(first & 0xffff | second << 16)
 }
 
-/// `c[row][panel] (+)= Σ over groups of (a scale · b scale) · Σ a · b`.
+/// `c[row][panel] (+)= Σ over groups of (a scale · b scale) · Σ a · b`: what [`Tile`](super::micro::Tile) is for floats.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GroupTile {
+    /// Groups of the depth.
     pub(super) groups: usize,
     /// The numbers are 8-bit ones, for [`Simd::dot_bytes`].
     pub(super) bytes: bool,
@@ -154,24 +159,26 @@ pub(super) struct GroupTile {
     pub(super) c_panel: usize,
     /// Continue from what `c` holds instead of from zero.
     pub(super) resume: bool,
-    pub(super) ahead: Ahead,
+    /// What else to bring into the cache meanwhile.
+    pub(super) prefetch: Prefetch,
 }
 
-struct Fixed<const ROWS: usize, const PANELS: usize, const BYTES: bool>(GroupTile);
+/// The kernel for a tile of known size, whose sums are registers.
+struct FixedGroupTile<const ROWS: usize, const PANELS: usize, const BYTES: bool>(GroupTile);
 
 impl GroupTile {
     /// Computes `rows × panels` outputs, at most as many as the instruction set's largest tile.
     ///
     /// # Safety
     /// The pointers must reach what the fields describe, and nobody else may use `c`.
-    pub(super) unsafe fn compute(self, isa: Chosen, rows: usize, panels: usize) {
+    pub(super) unsafe fn compute(self, isa: DetectedIsa, rows: usize, panels: usize) {
         macro_rules! sizes {
             ($($r:literal)*) => {
                 match (rows, panels, self.bytes) {
-                    $(($r, 1, false) => isa.run(Fixed::<$r, 1, false>(self)),
-                      ($r, 2, false) => isa.run(Fixed::<$r, 2, false>(self)),
-                      ($r, 1, true) => isa.run(Fixed::<$r, 1, true>(self)),
-                      ($r, 2, true) => isa.run(Fixed::<$r, 2, true>(self)),)*
+                    $(($r, 1, false) => isa.run(FixedGroupTile::<$r, 1, false>(self)),
+                      ($r, 2, false) => isa.run(FixedGroupTile::<$r, 2, false>(self)),
+                      ($r, 1, true) => isa.run(FixedGroupTile::<$r, 1, true>(self)),
+                      ($r, 2, true) => isa.run(FixedGroupTile::<$r, 2, true>(self)),)*
                     _ => unreachable!("no tile of {rows} rows and {panels} panels"),
                 }
             };
@@ -181,7 +188,7 @@ impl GroupTile {
 }
 
 impl<const ROWS: usize, const PANELS: usize, const BYTES: bool> Kernel
-    for Fixed<ROWS, PANELS, BYTES>
+    for FixedGroupTile<ROWS, PANELS, BYTES>
 {
     type Out = ();
 
@@ -191,10 +198,10 @@ impl<const ROWS: usize, const PANELS: usize, const BYTES: bool> Kernel
             unreachable!("a tile larger than the instruction set's registers");
         }
         let tile = self.0;
-        let burst = tile.ahead.lines.div_ceil(tile.groups.max(1));
+        let burst = tile.prefetch.lines.div_ceil(tile.groups.max(1));
         for group in 0..tile.groups {
             for line in group * burst..(group + 1) * burst {
-                tile.ahead.fetch(PANELS, line);
+                tile.prefetch.fetch(PANELS, line);
             }
             let mut sums = [[s.splat_pair(0); PANELS]; ROWS];
             // SAFETY: `GroupTile::compute` obliges its caller to pass pointers that reach all of these.

@@ -1,4 +1,8 @@
 //! Instruction sets: what a kernel may use, chosen when the program runs.
+//!
+//! A [`Kernel`] is one text, generic over [`Simd`]. [`DetectedIsa::run`] calls it inside a function that enables the
+//! features of the chosen set; since `run` is inlined there, the compiler may use them throughout. One program thus
+//! serves every x86-64, and other machines through [`Isa::Portable`].
 
 use super::lines::{LANES, Line};
 use crate::error::{Error, Result};
@@ -8,19 +12,21 @@ use crate::error::{Error, Result};
 pub enum Isa {
     /// Whatever the compiler may assume; multiplication and addition round separately.
     Portable,
-    /// x86-64 with AVX2 and FMA.
+    /// x86-64 with AVX2 and FMA (Haswell, Zen and later).
     Avx2,
-    /// The same with AVX-VNNI, which multiplies and adds pairs of 16-bit or fours of 8-bit integers at
+    /// [`Isa::Avx2`] with AVX-VNNI, which multiplies and adds pairs of 16-bit or fours of 8-bit integers at
     /// once; the same bits.
     AvxVnni,
     /// x86-64 with AVX-512F and BW; the same bits as [`Isa::Avx2`].
     Avx512,
-    /// The same with VNNI.
+    /// [`Isa::Avx512`] with VNNI, which does for it what AVX-VNNI does for AVX2; the same bits.
     Avx512Vnni,
 }
 
 impl Isa {
-    /// The instruction sets of this machine, best last.
+    /// The instruction sets of this machine, best last; [`Isa::Portable`] is always among them.
+    ///
+    /// Tests run every one of them against the reference.
     pub fn available() -> Vec<Self> {
         let all = [
             Self::Portable,
@@ -32,6 +38,7 @@ impl Isa {
         all.into_iter().filter(|isa| isa.detected()).collect()
     }
 
+    /// Whether this machine and its operating system have all features.
     fn detected(self) -> bool {
         match self {
             Self::Portable => true,
@@ -53,15 +60,17 @@ impl Isa {
     }
 }
 
-/// An instruction set that this machine was found to have.
+/// An instruction set that this machine was found to have: the proof that its kernels may be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Chosen(Isa);
+pub(super) struct DetectedIsa(Isa);
 
-impl Chosen {
+impl DetectedIsa {
+    /// The last of [`Isa::available`].
     pub(super) fn best() -> Self {
         Self(Isa::available().pop().unwrap_or(Isa::Portable))
     }
 
+    /// This one, or an error that lists those of this machine.
     pub(super) fn exactly(isa: Isa) -> Result<Self> {
         if isa.detected() {
             Ok(Self(isa))
@@ -74,6 +83,7 @@ impl Chosen {
         }
     }
 
+    /// Its name.
     pub(super) fn isa(self) -> Isa {
         self.0
     }
@@ -82,16 +92,16 @@ impl Chosen {
     pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Out {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Chosen` exists only where the features were detected.
+            // SAFETY: a `DetectedIsa` exists only where the features were detected.
             Isa::Avx2 => unsafe { super::avx2::run(kernel) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Chosen` exists only where the features were detected.
+            // SAFETY: a `DetectedIsa` exists only where the features were detected.
             Isa::AvxVnni => unsafe { super::avx2::run_vnni(kernel) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Chosen` exists only where the features were detected.
+            // SAFETY: a `DetectedIsa` exists only where the features were detected.
             Isa::Avx512 => unsafe { super::avx512::run(kernel) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Chosen` exists only where the features were detected.
+            // SAFETY: a `DetectedIsa` exists only where the features were detected.
             Isa::Avx512Vnni => unsafe { super::avx512::run_vnni(kernel) },
             _ => super::portable::run(kernel),
         }
@@ -121,6 +131,7 @@ impl Chosen {
     }
 }
 
+/// Asks for the size of the micro-kernel's largest tile.
 struct Largest;
 
 impl Kernel for Largest {
@@ -132,6 +143,7 @@ impl Kernel for Largest {
     }
 }
 
+/// Asks for [`Simd::BYTES`].
 struct Bytes;
 
 impl Kernel for Bytes {
@@ -145,6 +157,8 @@ impl Kernel for Bytes {
 
 /// Code written once and compiled for every instruction set.
 ///
+/// A kernel is a struct of its operands, which [`DetectedIsa::run`] consumes.
+///
 /// `run` must be `#[inline(always)]`, so that it becomes part of a function with the features.
 pub(super) trait Kernel {
     /// What it returns.
@@ -153,7 +167,8 @@ pub(super) trait Kernel {
     fn run<S: Simd>(self, s: S) -> Self::Out;
 }
 
-/// Arithmetic on sixteen lanes. A value of the type proves that the machine can do it.
+/// Arithmetic on sixteen lanes. A value of the type proves that the machine can do it, which is why every operation
+/// takes `self`.
 ///
 /// Every operation rounds as IEEE says, so two instruction sets with fused multiply-add agree bit
 /// for bit.
@@ -171,7 +186,7 @@ pub(super) trait Simd: Copy {
     /// Sixteen 32-bit integers in registers, or as many pairs of 16-bit ones.
     type I: Copy;
 
-    /// The same number in every lane.
+    /// `x` in every lane.
     fn splat(self, x: f32) -> Self::V;
     /// Sixteen floats from memory.
     fn load(self, from: &[f32; LANES]) -> Self::V;
@@ -198,7 +213,7 @@ pub(super) trait Simd: Copy {
     /// `2ⁿ`, where `n` is the integer in the lowest bits of `x`'s mantissa, in `-126..=127`.
     fn two_to_low_bits(self, x: Self::V) -> Self::V;
 
-    /// The same integer, or pair, in every lane.
+    /// One integer, or pair, in every lane.
     fn splat_pair(self, x: i32) -> Self::I;
     /// Sixteen pairs from memory.
     fn load_pairs(self, from: &[f32; LANES]) -> Self::I;

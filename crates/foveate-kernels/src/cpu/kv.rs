@@ -1,16 +1,20 @@
 //! Keys and values that are stored between steps, laid out for attention: only the keys' rotation, which
 //! depends on where a row stands now, is left to be done.
+//!
+//! Keys lie in the tiles of the micro-kernel and values in panels, head by head, so that f32 values are read where
+//! they are and a step pays for the rows it writes and not for those it finds. Keys are stored before rotation,
+//! because positions may change when visual tokens are pruned.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use super::lines::{LANES, Line, floats, floats_mut, prefetch};
-use super::pages::Pages;
-use super::panels::{Half, halves, halves_mut, narrow, widen};
-use super::share::Share;
-use super::team::Team;
+use super::panels::{Bf16Line, bf16_to_f32, bf16s, bf16s_mut, to_bf16};
+use super::shared_slice::SharedSlice;
+use super::thread_pool::ThreadPool;
 use super::transpose::transpose;
+use super::zeroed::Zeroed;
 use crate::backend::Heads;
 use crate::error::{Error, Result, same};
 use crate::memory::Held;
@@ -18,44 +22,52 @@ use crate::reference::least_alike;
 use crate::rows::{Rows, check_rows};
 use crate::tensor::Dtype;
 
-/// Numbers that are copied before another thread has woken.
+/// Numbers that one thread copies before another has woken.
 const ALONE: usize = 1 << 17;
 
-/// Keys `[heads][tiles][dim][tile rows]`, then values `[heads][dim / 16][rows][16]`.
+/// Stored keys and values of [`Cpu`](super::Cpu), made by [`Backend::kv_rows`](crate::Backend::kv_rows).
+///
+/// Keys `[heads][tiles][dim][tile rows]`, then values `[heads][dim / 16][rows][16]`. A store belongs to the tile
+/// height of the instruction set that made it; others are refused.
 #[derive(Debug)]
 pub struct KvRows {
-    pub(super) shape: Shape,
-    numbers: Numbers,
+    /// How many rows there are, and how they lie.
+    pub(super) shape: KvShape,
+    numbers: KvNumbers,
+    /// Counts the bytes of copies too.
     total: Arc<AtomicUsize>,
     #[expect(dead_code, reason = "counts the bytes until it is dropped")]
     held: Held,
 }
 
+/// The layout of some stored rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shape {
+pub(super) struct KvShape {
+    /// Rows that can be written.
     pub(super) rows: usize,
     /// Key and value heads.
     pub(super) heads: usize,
-    /// Of one head.
+    /// Width of one head.
     pub(super) dim: usize,
-    /// Of the instruction set it was laid out for.
+    /// Tile height of the instruction set it was laid out for.
     pub(super) tile_rows: usize,
 }
 
+/// All numbers of a store, in the format in which it was asked for.
 #[derive(Debug)]
-enum Numbers {
-    Floats(Pages<Line>),
-    Halves(Pages<Half>),
+enum KvNumbers {
+    F32(Zeroed<Line>),
+    Bf16(Zeroed<Bf16Line>),
 }
 
-/// Some of the numbers.
+/// Some numbers of a store.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Part<'a> {
-    Floats(&'a [f32]),
-    Halves(&'a [u16]),
+pub(super) enum KvSlice<'a> {
+    F32(&'a [f32]),
+    Bf16(&'a [u16]),
 }
 
-impl Shape {
+impl KvShape {
     /// Numbers of one head's keys.
     fn keys(&self) -> usize {
         self.rows.next_multiple_of(self.tile_rows) * self.dim
@@ -90,16 +102,16 @@ impl Shape {
         (panel * self.rows + row) * LANES
     }
 
-    /// Runs `work` on every head's keys and values.
-    fn each<T: Send>(
+    /// Runs `work` on every head's keys and values, on all threads if more than [`ALONE`] numbers are touched.
+    fn for_each_head<T: Send>(
         &self,
-        team: &Team,
+        pool: &ThreadPool,
         numbers: &mut [T],
         cost: usize,
         work: impl Fn(usize, &mut [T], &mut [T]) + Sync,
     ) {
         let (keys, values) = numbers.split_at_mut(self.first_value());
-        let (keys, values) = (Share::new(keys), Share::new(values));
+        let (keys, values) = (SharedSlice::new(keys), SharedSlice::new(values));
         let one = |head: usize| {
             let part = |len: usize| head * len..(head + 1) * len;
             // SAFETY: each head is one task's.
@@ -114,7 +126,7 @@ impl Shape {
         if cost <= ALONE {
             (0..self.heads).for_each(one);
         } else {
-            team.each(self.heads, |_, head| one(head));
+            pool.for_each(self.heads, |_, head| one(head));
         }
     }
 
@@ -128,16 +140,17 @@ impl Shape {
         1 + (1..most).take_while(follows).count()
     }
 
-    fn write<T: Number>(
+    /// Stores rows `from[i]` of `kv` as rows `to[i]`, rounded to `T`, run by run of neighbours.
+    fn write<T: KvNumber>(
         &self,
-        team: &Team,
+        pool: &ThreadPool,
         kv: &Rows,
         from: &[u32],
         to: &[u32],
         numbers: &mut [T],
     ) {
         let cost = from.len() * kv.width;
-        self.each(team, numbers, cost, |head, keys, values| {
+        self.for_each_head(pool, numbers, cost, |head, keys, values| {
             let mut i = 0;
             while i < from.len() {
                 let run = self.run(from, to, i);
@@ -154,7 +167,7 @@ impl Shape {
                     for (panel, row) in row.chunks(LANES).enumerate() {
                         let out = &mut values[self.value(slot + r, panel)..];
                         for (slot, x) in out.iter_mut().zip(row) {
-                            *slot = T::narrow(*x);
+                            *slot = T::to_bf16(*x);
                         }
                     }
                 }
@@ -164,10 +177,17 @@ impl Shape {
     }
 
     /// Copies `rows` of `source`, which has the shape `of`.
-    fn copy<T: Number>(&self, team: &Team, of: &Self, source: &[T], rows: &[u32], out: &mut [T]) {
+    fn copy<T: KvNumber>(
+        &self,
+        pool: &ThreadPool,
+        of: &Self,
+        source: &[T],
+        rows: &[u32],
+        out: &mut [T],
+    ) {
         let (keys, values) = source.split_at(of.first_value());
         let cost = 2 * rows.len() * self.heads * self.dim;
-        self.each(team, out, cost, |head, to_keys, to_values| {
+        self.for_each_head(pool, out, cost, |head, to_keys, to_values| {
             let keys = &keys[head * of.keys()..][..of.keys()];
             let values = &values[head * of.values()..][..of.values()];
             for (to, &from) in rows.iter().enumerate() {
@@ -187,6 +207,7 @@ impl Shape {
 }
 
 impl KvRows {
+    /// Zeros; refuses other formats than f32 and bf16, and more rows than there is memory for.
     pub(super) fn new(
         rows: usize,
         heads: &Heads,
@@ -194,7 +215,7 @@ impl KvRows {
         tile_rows: usize,
         total: &Arc<AtomicUsize>,
     ) -> Result<Self> {
-        let shape = Shape {
+        let shape = KvShape {
             rows,
             heads: heads.kv_count,
             dim: heads.dim,
@@ -203,7 +224,8 @@ impl KvRows {
         Self::of(shape, dtype, total)
     }
 
-    fn of(shape: Shape, dtype: Dtype, total: &Arc<AtomicUsize>) -> Result<Self> {
+    /// Zeros of this shape.
+    fn of(shape: KvShape, dtype: Dtype, total: &Arc<AtomicUsize>) -> Result<Self> {
         const WHAT: &str = "stored keys and values";
         let numbers = shape.numbers().ok_or(Error::Memory {
             what: WHAT,
@@ -211,8 +233,11 @@ impl KvRows {
         })?;
         let lines = numbers / LANES;
         let (numbers, line) = match dtype {
-            Dtype::F32 => (Numbers::Floats(Pages::new(lines, WHAT)?), size_of::<Line>()),
-            Dtype::Bf16 => (Numbers::Halves(Pages::new(lines, WHAT)?), size_of::<Half>()),
+            Dtype::F32 => (KvNumbers::F32(Zeroed::new(lines, WHAT)?), size_of::<Line>()),
+            Dtype::Bf16 => (
+                KvNumbers::Bf16(Zeroed::new(lines, WHAT)?),
+                size_of::<Bf16Line>(),
+            ),
             _ => return Err(Error::shape(WHAT, "f32 or bf16", format!("{dtype:?}"))),
         };
         Ok(Self {
@@ -224,22 +249,22 @@ impl KvRows {
     }
 
     /// The numbers `range`.
-    fn part(&self, range: Range<usize>) -> Part<'_> {
+    fn part(&self, range: Range<usize>) -> KvSlice<'_> {
         match &self.numbers {
-            Numbers::Floats(lines) => Part::Floats(&floats(lines)[range]),
-            Numbers::Halves(lines) => Part::Halves(&halves(lines)[range]),
+            KvNumbers::F32(lines) => KvSlice::F32(&floats(lines)[range]),
+            KvNumbers::Bf16(lines) => KvSlice::Bf16(&bf16s(lines)[range]),
         }
     }
 
     /// A tile of a head's keys, `[dim][tile rows]`; in the last tile some rows may be zeros.
-    pub(super) fn keys(&self, head: usize, tile: usize) -> Part<'_> {
+    pub(super) fn keys(&self, head: usize, tile: usize) -> KvSlice<'_> {
         let len = self.shape.tile_rows * self.shape.dim;
         let first = head * self.shape.keys() + tile * len;
         self.part(first..first + len)
     }
 
     /// Some rows of a panel of a head's values.
-    pub(super) fn values(&self, head: usize, panel: usize, rows: &Range<usize>) -> Part<'_> {
+    pub(super) fn values(&self, head: usize, panel: usize, rows: &Range<usize>) -> KvSlice<'_> {
         let first = self.shape.first_value() + head * self.shape.values();
         let at = |row| first + self.shape.value(row, panel);
         self.part(at(rows.start)..at(rows.end))
@@ -249,14 +274,15 @@ impl KvRows {
     pub(super) fn lines(&self, head: usize) -> Option<&[Line]> {
         let first = (self.shape.first_value() + head * self.shape.values()) / LANES;
         match &self.numbers {
-            Numbers::Floats(lines) => Some(&lines[first..first + self.shape.values() / LANES]),
-            Numbers::Halves(_) => None,
+            KvNumbers::F32(lines) => Some(&lines[first..first + self.shape.values() / LANES]),
+            KvNumbers::Bf16(_) => None,
         }
     }
 }
 
+/// [`Backend::write_kv`](crate::Backend::write_kv).
 pub(super) fn write_kv(
-    team: &Team,
+    pool: &ThreadPool,
     kv: &Rows,
     from: &[u32],
     to: &[u32],
@@ -272,36 +298,38 @@ pub(super) fn write_kv(
     check_rows("rows to store", from, kv.rows)?;
     check_rows("slots of stored rows", to, shape.rows)?;
     match &mut stored.numbers {
-        Numbers::Floats(lines) => shape.write(team, kv, from, to, floats_mut(lines)),
-        Numbers::Halves(lines) => shape.write(team, kv, from, to, halves_mut(lines)),
+        KvNumbers::F32(lines) => shape.write(pool, kv, from, to, floats_mut(lines)),
+        KvNumbers::Bf16(lines) => shape.write(pool, kv, from, to, bf16s_mut(lines)),
     }
     Ok(())
 }
 
-pub(super) fn gather_kv(team: &Team, stored: &KvRows, rows: &[u32]) -> Result<KvRows> {
+/// [`Backend::gather_kv`](crate::Backend::gather_kv), number by number without rounding again.
+pub(super) fn gather_kv(pool: &ThreadPool, stored: &KvRows, rows: &[u32]) -> Result<KvRows> {
     check_rows("rows to gather", rows, stored.shape.rows)?;
-    let shape = Shape {
+    let shape = KvShape {
         rows: rows.len(),
         ..stored.shape
     };
     let dtype = match stored.numbers {
-        Numbers::Floats(_) => Dtype::F32,
-        Numbers::Halves(_) => Dtype::Bf16,
+        KvNumbers::F32(_) => Dtype::F32,
+        KvNumbers::Bf16(_) => Dtype::Bf16,
     };
     let mut less = KvRows::of(shape, dtype, &stored.total)?;
     match (&stored.numbers, &mut less.numbers) {
-        (Numbers::Floats(from), Numbers::Floats(to)) => {
-            shape.copy(team, &stored.shape, floats(from), rows, floats_mut(to));
+        (KvNumbers::F32(from), KvNumbers::F32(to)) => {
+            shape.copy(pool, &stored.shape, floats(from), rows, floats_mut(to));
         }
-        (Numbers::Halves(from), Numbers::Halves(to)) => {
-            shape.copy(team, &stored.shape, halves(from), rows, halves_mut(to));
+        (KvNumbers::Bf16(from), KvNumbers::Bf16(to)) => {
+            shape.copy(pool, &stored.shape, bf16s(from), rows, bf16s_mut(to));
         }
         _ => unreachable!("made with the same dtype"),
     }
     Ok(less)
 }
 
-/// [`least_alike`] of values that are stored in panels.
+/// [`Backend::least_alike`](crate::Backend::least_alike): unpacks the stored values into rows, and compares them as the
+/// reference does.
 pub(super) fn least_alike_values(
     kv: &Rows,
     rows: Range<usize>,
@@ -325,33 +353,33 @@ pub(super) fn least_alike_values(
     least_alike(kv, rows, old.chunks_exact(width.max(1)), count)
 }
 
-impl Part<'_> {
+impl KvSlice<'_> {
     /// Starts to bring all of them into the cache.
     pub(super) fn prefetch(self) {
         match self {
-            Self::Floats(numbers) => prefetch(numbers),
-            Self::Halves(numbers) => prefetch(numbers),
+            Self::F32(numbers) => prefetch(numbers),
+            Self::Bf16(numbers) => prefetch(numbers),
         }
     }
 
-    /// The first of them, as floats.
+    /// As many of the first numbers as `out` is long, as floats.
     #[inline(always)]
     pub(super) fn write(self, out: &mut [f32]) {
         match self {
-            Self::Floats(numbers) => out.copy_from_slice(&numbers[..out.len()]),
-            Self::Halves(numbers) => {
+            Self::F32(numbers) => out.copy_from_slice(&numbers[..out.len()]),
+            Self::Bf16(numbers) => {
                 for (slot, x) in out.iter_mut().zip(numbers) {
-                    *slot = widen(*x);
+                    *slot = bf16_to_f32(*x);
                 }
             }
         }
     }
 }
 
-/// A number that is stored.
-trait Number: Copy + Send + Sync {
-    /// The nearest to `x`.
-    fn narrow(x: f32) -> Self;
+/// A format of stored numbers: f32, or bf16 as its bits.
+trait KvNumber: Copy + Send + Sync {
+    /// The number of this format that is nearest to `x`.
+    fn to_bf16(x: f32) -> Self;
 
     /// Writes `source[r * stride + k]` to `out[k * step + r]`.
     fn transpose(
@@ -364,15 +392,15 @@ trait Number: Copy + Send + Sync {
         for r in 0..rows {
             let slots = out[r..].iter_mut().step_by(step);
             for (slot, x) in slots.zip(&source[r * stride..][..depth]) {
-                *slot = Self::narrow(*x);
+                *slot = Self::to_bf16(*x);
             }
         }
     }
 }
 
-impl Number for f32 {
+impl KvNumber for f32 {
     #[inline(always)]
-    fn narrow(x: f32) -> Self {
+    fn to_bf16(x: f32) -> Self {
         x
     }
 
@@ -387,9 +415,9 @@ impl Number for f32 {
     }
 }
 
-impl Number for u16 {
+impl KvNumber for u16 {
     #[inline(always)]
-    fn narrow(x: f32) -> Self {
-        narrow(x)
+    fn to_bf16(x: f32) -> Self {
+        to_bf16(x)
     }
 }

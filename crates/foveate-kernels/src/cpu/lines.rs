@@ -1,4 +1,7 @@
 //! Memory in lines of sixteen floats: the width of every kernel and the size of a cache line.
+//!
+//! All packed operands are lines, so that loads never cross a cache line and one layout serves every instruction
+//! set: a line is one AVX-512 register, two AVX2 registers, or a loop of sixteen.
 
 use crate::error::Result;
 use crate::memory::reserve;
@@ -13,6 +16,7 @@ pub(super) const LANES: usize = 16;
 pub(super) struct Line(pub(super) [f32; LANES]);
 
 impl Line {
+    /// Sixteen zeros.
     pub(super) const ZERO: Self = Self([0.0; LANES]);
 }
 
@@ -42,22 +46,23 @@ pub(super) fn floats_mut(lines: &mut [Line]) -> &mut [f32] {
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) }
 }
 
-/// Working memory that is kept from call to call and grows only when it never was as large.
+/// Scratch memory that is kept from call to call and grows only when it never was as large.
 #[derive(Debug, Default)]
-pub(super) struct Scratch(Vec<Line>);
+pub(super) struct LineBuf(Vec<Line>);
 
-impl Scratch {
-    /// At least `count` lines, whose contents are unspecified.
+impl LineBuf {
+    /// The first `count` lines, whose contents are unspecified.
     pub(super) fn lines(&mut self, count: usize) -> Result<&mut [Line]> {
         grow(&mut self.0, count, Line::ZERO, "working memory")?;
         Ok(&mut self.0[..count])
     }
 
-    /// At least `count` floats, whose contents are unspecified.
+    /// The first `count` floats, whose contents are unspecified.
     pub(super) fn floats(&mut self, count: usize) -> Result<&mut [f32]> {
         Ok(&mut floats_mut(self.lines(count.div_ceil(LANES))?)[..count])
     }
 
+    /// Bytes held, used or not.
     pub(super) fn bytes(&self) -> usize {
         self.0.capacity() * size_of::<Line>()
     }

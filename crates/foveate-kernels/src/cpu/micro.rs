@@ -1,6 +1,10 @@
 //! The micro-kernel: a tile of outputs stays in registers while the depth goes by.
+//!
+//! A tile is up to `Simd::ROWS` rows by `Simd::PANELS` panels of sixteen columns, as many sums as there are registers
+//! beside the operands: 6 × 16 with AVX2, 12 × 32 with AVX-512. Each step of the depth loads one line of each panel
+//! and broadcasts one number of each row. Linears, attention scores and weighted values all end here.
 
-use super::isa::{Chosen, Kernel, Simd};
+use super::isa::{DetectedIsa, Kernel, Simd};
 use super::lines::Line;
 
 /// `c[row][panel] (+)= Σₖ a[k][row] · b[panel][k]` over `depth` values of k in ascending order.
@@ -9,6 +13,7 @@ use super::lines::Line;
 /// tile nor on where the depth is interrupted and resumed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile {
+    /// How many products each output sums.
     pub(super) depth: usize,
     /// `a[k][row]` is at `k * a_step + row`.
     pub(super) a: *const f32,
@@ -22,12 +27,17 @@ pub(super) struct Tile {
     pub(super) c_panel: usize,
     /// Continue from what `c` holds instead of from zero.
     pub(super) resume: bool,
-    pub(super) ahead: Ahead,
+    /// What else to bring into the cache meanwhile.
+    pub(super) prefetch: Prefetch,
 }
 
-/// Memory to bring nearer while the tile is computed: some cache lines of each panel.
+/// Memory to bring into the second cache while a tile is computed: some cache lines of each panel.
+///
+/// Hardware follows a stream of loads but not the jump from one slice of the weights to the next, so tiles fetch
+/// what the next slice begins with. It is a hint: no address is read, and none need be valid.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ahead {
+pub(super) struct Prefetch {
+    /// The first byte of the first panel.
     pub(super) start: *const u8,
     /// Bytes between panels.
     pub(super) panel: usize,
@@ -35,14 +45,15 @@ pub(super) struct Ahead {
     pub(super) lines: usize,
 }
 
-impl Ahead {
-    pub(super) const NOTHING: Self = Self {
+impl Prefetch {
+    /// Nothing to fetch.
+    pub(super) const NONE: Self = Self {
         start: std::ptr::null(),
         panel: 0,
         lines: 0,
     };
 
-    /// Some cache lines of one panel.
+    /// The `lines` cache lines of one panel from `start` on.
     pub(super) fn new(start: *const u8, lines: usize) -> Self {
         Self {
             start,
@@ -51,13 +62,13 @@ impl Ahead {
         }
     }
 
-    /// The `i`th of `count` equal parts.
+    /// The `i`th of `count` equal parts, for the `i`th of as many tiles.
     pub(super) fn part(&self, i: usize, count: usize) -> Self {
         let share = self.lines.div_ceil(count);
         self.skip(i * share, share)
     }
 
-    /// Some cache lines of each panel.
+    /// The `lines` cache lines of each panel from number `line` on.
     pub(super) fn skip(&self, line: usize, lines: usize) -> Self {
         Self {
             start: self.start.wrapping_add(line * 64),
@@ -66,6 +77,7 @@ impl Ahead {
         }
     }
 
+    /// Fetches cache line `line` of the first `panels` panels.
     #[inline(always)]
     pub(super) fn fetch(&self, panels: usize, line: usize) {
         for panel in 0..panels {
@@ -82,22 +94,23 @@ impl Ahead {
     }
 }
 
-/// Steps of the depth between two looks ahead.
+/// Steps of the depth between two prefetches.
 const STRIDE: usize = 4;
 
-struct Fixed<const ROWS: usize, const PANELS: usize>(Tile);
+/// The kernel for a tile of known size, which is what lets the sums be registers.
+struct FixedTile<const ROWS: usize, const PANELS: usize>(Tile);
 
 impl Tile {
     /// Computes `rows × panels` outputs, at most as many as the instruction set's largest tile.
     ///
     /// # Safety
     /// The three pointers must reach what the fields describe, and nobody else may use `c`.
-    pub(super) unsafe fn compute(self, isa: Chosen, rows: usize, panels: usize) {
+    pub(super) unsafe fn compute(self, isa: DetectedIsa, rows: usize, panels: usize) {
         macro_rules! sizes {
             ($($r:literal)*) => {
                 match (rows, panels) {
-                    $(($r, 1) => isa.run(Fixed::<$r, 1>(self)),
-                      ($r, 2) => isa.run(Fixed::<$r, 2>(self)),)*
+                    $(($r, 1) => isa.run(FixedTile::<$r, 1>(self)),
+                      ($r, 2) => isa.run(FixedTile::<$r, 2>(self)),)*
                     _ => unreachable!("no tile of {rows} rows and {panels} panels"),
                 }
             };
@@ -106,7 +119,7 @@ impl Tile {
     }
 }
 
-impl<const ROWS: usize, const PANELS: usize> Kernel for Fixed<ROWS, PANELS> {
+impl<const ROWS: usize, const PANELS: usize> Kernel for FixedTile<ROWS, PANELS> {
     type Out = ();
 
     #[inline(always)]
@@ -126,10 +139,10 @@ impl<const ROWS: usize, const PANELS: usize> Kernel for Fixed<ROWS, PANELS> {
                 }
             }
             let strides = tile.depth / STRIDE;
-            let burst = tile.ahead.lines.div_ceil(strides.max(1));
+            let burst = tile.prefetch.lines.div_ceil(strides.max(1));
             for stride in 0..strides {
                 for line in stride * burst..(stride + 1) * burst {
-                    tile.ahead.fetch(PANELS, line);
+                    tile.prefetch.fetch(PANELS, line);
                 }
                 for k in stride * STRIDE..(stride + 1) * STRIDE {
                     step(s, &tile, k, &mut sums);

@@ -1,14 +1,18 @@
 //! Weights as the kernels read them: sixteen outputs side by side, input after input.
+//!
+//! A checkpoint's `[outputs, inputs]` becomes `[panels][inputs][16]`, so that one load brings the same input's weight
+//! of sixteen outputs. Gate and up of a gated linear alternate panel by panel, and one thread sees both. Tables stay
+//! row-major, since their rows are looked up whole. Weights are packed once, when a model is loaded.
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use super::groups::Groups;
 use super::lines::{LANES, Line};
-use super::pages::Zero;
-use super::share::Share;
-use super::team::Team;
+use super::quant_panels::QuantPanels;
+use super::shared_slice::SharedSlice;
+use super::thread_pool::ThreadPool;
+use super::zeroed::Zeroable;
 use crate::backend::Layout;
 use crate::error::{Error, Result, same};
 use crate::memory::{Held, reserve};
@@ -18,18 +22,21 @@ use crate::tensor::{Dtype, TensorView};
 /// Sixteen bfloat16 numbers, as stored.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(32))]
-pub(super) struct Half(pub(super) [u16; LANES]);
+pub(super) struct Bf16Line(pub(super) [u16; LANES]);
 
 // SAFETY: sixteen zeros.
-unsafe impl Zero for Half {}
+unsafe impl Zeroable for Bf16Line {}
 
 /// A weight packed for [`Cpu`](super::Cpu).
 #[derive(Debug)]
-pub struct Packed {
+pub struct PackedWeight {
+    /// What the weight is used for.
     pub(super) layout: Layout,
     /// Outputs of the linear, or entries of the table.
     pub(super) outputs: usize,
+    /// Inputs of the linear, or width of the table.
     pub(super) inputs: usize,
+    /// The numbers.
     pub(super) panels: Panels,
     /// One line per panel, or none.
     pub(super) bias: Vec<Line>,
@@ -40,38 +47,40 @@ pub struct Packed {
 /// The numbers. A panel is `inputs` lines; the last one is padded with zeros.
 #[derive(Debug)]
 pub(super) enum Panels {
+    /// 32-bit floats.
     F32(Vec<Line>),
-    /// A checkpoint's bfloat16, widened by the driver: half the memory and the same result.
-    Bf16(Vec<Half>),
+    /// A checkpoint's bfloat16, widened slice by slice: half the memory and the same result.
+    Bf16(Vec<Bf16Line>),
     /// Row-major, for [`Layout::Table`].
     Table(Vec<f32>),
     /// Row-major bfloat16.
     TableBf16(Vec<u16>),
     /// Quantized panels.
-    Groups(Groups),
+    Quant(QuantPanels),
     /// Row-major blocks.
     TableBlocks(Dtype, Vec<u8>),
 }
 
-impl Packed {
+impl PackedWeight {
+    /// Packs the parts as [`Backend::weight`](crate::Backend::weight) says, panel by panel on all threads.
     pub(super) fn new(
         parts: &[TensorView<'_>],
         biases: &[TensorView<'_>],
         layout: Layout,
         format: Format,
-        team: &Team,
+        pool: &ThreadPool,
         total: &Arc<AtomicUsize>,
     ) -> Result<Self> {
         parts.iter().try_for_each(check_blocks)?;
-        let rows = Rows::new(parts, layout)?;
+        let rows = WeightRows::new(parts, layout)?;
         let bias = rows.bias(biases)?;
         let panels = match (layout, format.of(parts)) {
             (Layout::Table, Dtype::F32 | Dtype::F16) => Panels::Table(rows.table(|x| x)?),
-            (Layout::Table, Dtype::Bf16) => Panels::TableBf16(rows.table(narrow)?),
+            (Layout::Table, Dtype::Bf16) => Panels::TableBf16(rows.table(to_bf16)?),
             (Layout::Table, dtype) => Panels::TableBlocks(dtype, rows.blocks(dtype)?),
-            (_, Dtype::F32 | Dtype::F16) => Panels::F32(rows.pack(team, Line)?),
-            (_, Dtype::Bf16) => Panels::Bf16(rows.pack(team, |x| Half(x.map(narrow)))?),
-            (_, dtype) => Panels::Groups(Groups::new(&rows, dtype, team)?),
+            (_, Dtype::F32 | Dtype::F16) => Panels::F32(rows.pack(pool, Line)?),
+            (_, Dtype::Bf16) => Panels::Bf16(rows.pack(pool, |x| Bf16Line(x.map(to_bf16)))?),
+            (_, dtype) => Panels::Quant(QuantPanels::new(&rows, dtype, pool)?),
         };
         let bytes = panels.bytes() + bias.len() * size_of::<Line>();
         Ok(Self {
@@ -106,7 +115,7 @@ impl Packed {
                 .get(range)
                 .map(|row| {
                     for (o, x) in out.iter_mut().zip(row) {
-                        *o = widen(*x);
+                        *o = bf16_to_f32(*x);
                     }
                 })
                 .is_some(),
@@ -117,39 +126,40 @@ impl Packed {
                     .map(|row| decode_row(*dtype, row, out))
                     .is_some()
             }
-            Panels::F32(_) | Panels::Bf16(_) | Panels::Groups(_) => false,
+            Panels::F32(_) | Panels::Bf16(_) | Panels::Quant(_) => false,
         }
     }
 }
 
 impl Panels {
+    /// Bytes of the numbers.
     fn bytes(&self) -> usize {
         match self {
             Self::F32(lines) => size_of_val(&lines[..]),
             Self::Bf16(lines) => size_of_val(&lines[..]),
             Self::Table(rows) => size_of_val(&rows[..]),
             Self::TableBf16(rows) => size_of_val(&rows[..]),
-            Self::Groups(groups) => groups.bytes(),
+            Self::Quant(groups) => groups.bytes(),
             Self::TableBlocks(_, blocks) => blocks.len(),
         }
     }
 }
 
-/// The lines as plain numbers.
-pub(super) fn halves(lines: &[Half]) -> &[u16] {
-    // SAFETY: a `Half` is exactly sixteen numbers without padding.
+/// The lines as plain numbers: the upper halves of floats.
+pub(super) fn bf16s(lines: &[Bf16Line]) -> &[u16] {
+    // SAFETY: a `Bf16Line` is exactly sixteen numbers without padding.
     unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * LANES) }
 }
 
 /// The lines as plain numbers, to be written.
-pub(super) fn halves_mut(lines: &mut [Half]) -> &mut [u16] {
-    // SAFETY: a `Half` is exactly sixteen numbers without padding.
+pub(super) fn bf16s_mut(lines: &mut [Bf16Line]) -> &mut [u16] {
+    // SAFETY: a `Bf16Line` is exactly sixteen numbers without padding.
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) }
 }
 
 /// The nearest bfloat16, the even one of two; in a form that becomes vector instructions.
 #[inline(always)]
-pub(super) fn narrow(x: f32) -> u16 {
+pub(super) fn to_bf16(x: f32) -> u16 {
     let bits = x.to_bits();
     let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
     let quiet = bits >> 16 | 0x40;
@@ -158,19 +168,22 @@ pub(super) fn narrow(x: f32) -> u16 {
 
 /// A bfloat16 as a float.
 #[inline(always)]
-pub(super) fn widen(x: u16) -> f32 {
+pub(super) fn bf16_to_f32(x: u16) -> f32 {
     f32::from_bits(u32::from(x) << 16)
 }
 
 /// The rows of all parts, found by panel.
-pub(super) struct Rows<'a, 'b> {
+pub(super) struct WeightRows<'a, 'b> {
     parts: &'a [TensorView<'b>],
     layout: Layout,
+    /// Outputs of the linear: of one part if it is gated.
     outputs: usize,
+    /// Inputs of every row.
     pub(super) inputs: usize,
 }
 
-impl<'a, 'b> Rows<'a, 'b> {
+impl<'a, 'b> WeightRows<'a, 'b> {
+    /// Refuses parts that cannot be stacked, or that are no gate and up.
     fn new(parts: &'a [TensorView<'b>], layout: Layout) -> Result<Self> {
         let Some(first) = parts.first() else {
             return Err(Error::shape("parts of a weight", "at least 1", 0));
@@ -193,12 +206,13 @@ impl<'a, 'b> Rows<'a, 'b> {
         })
     }
 
+    /// Number of panels, gate and up counted separately.
     pub(super) fn panel_count(&self) -> usize {
         let panels = self.outputs.div_ceil(LANES);
         panels * if self.layout == Layout::Gated { 2 } else { 1 }
     }
 
-    /// Lane `lane` of panel `panel` as a row of the parts put one after another.
+    /// Lane `lane` of panel `panel` as a row of the parts put one after another; none in the padding.
     pub(super) fn source(&self, panel: usize, lane: usize) -> Option<usize> {
         if self.layout == Layout::Gated {
             let row = panel / 2 * LANES + lane;
@@ -220,6 +234,7 @@ impl<'a, 'b> Rows<'a, 'b> {
         unreachable!("a row beyond all parts")
     }
 
+    /// Row `row` of all parts, widened to f32.
     fn read(&self, row: usize, out: &mut [f32]) {
         let (part, row) = self.find(row);
         part.read_row(row, out);
@@ -241,6 +256,7 @@ impl<'a, 'b> Rows<'a, 'b> {
         room
     }
 
+    /// The biases as one line per panel, none if there are no biases.
     fn bias(&self, biases: &[TensorView<'_>]) -> Result<Vec<Line>> {
         if biases.is_empty() {
             return Ok(Vec::new());
@@ -256,6 +272,7 @@ impl<'a, 'b> Rows<'a, 'b> {
         Ok((0..self.panel_count()).map(line).collect())
     }
 
+    /// All rows one after another, each number converted.
     fn table<T>(&self, convert: impl Fn(f32) -> T) -> Result<Vec<T>> {
         let mut out = Vec::new();
         reserve(&mut out, self.outputs * self.inputs, "an embedding table")?;
@@ -267,6 +284,7 @@ impl<'a, 'b> Rows<'a, 'b> {
         Ok(out)
     }
 
+    /// All rows one after another, as quantized blocks.
     fn blocks(&self, dtype: Dtype) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         let bytes = self.outputs * dtype.row_bytes(self.inputs);
@@ -281,16 +299,16 @@ impl<'a, 'b> Rows<'a, 'b> {
     /// Packs panel by panel, each from sixteen rows read in order.
     fn pack<L: Send>(
         &self,
-        team: &Team,
+        pool: &ThreadPool,
         line: impl Fn([f32; LANES]) -> L + Sync,
     ) -> Result<Vec<L>> {
         let count = self.panel_count() * self.inputs;
         let mut out: Vec<L> = Vec::new();
         reserve(&mut out, count, "a weight")?;
-        let share = Share::new(&mut out.spare_capacity_mut()[..count]);
+        let share = SharedSlice::new(&mut out.spare_capacity_mut()[..count]);
         // One line more than the row, so that sixteen rows do not share their cache sets.
         let stride = self.inputs + LANES;
-        team.each(self.panel_count(), |_, panel| {
+        pool.for_each(self.panel_count(), |_, panel| {
             let mut rows = vec![0.0; LANES * stride];
             for lane in 0..LANES {
                 if let Some(row) = self.source(panel, lane) {
@@ -311,20 +329,20 @@ impl<'a, 'b> Rows<'a, 'b> {
 
 #[cfg(test)]
 mod tests {
-    use super::{narrow, widen};
+    use super::{bf16_to_f32, to_bf16};
 
     #[test]
-    fn narrow_rounds_to_the_nearest_and_the_even_one_of_two() {
+    fn to_bf16_rounds_to_the_nearest_and_the_even_one_of_two() {
         let middle = |bits: u32| f32::from_bits(bits << 16 | 0x8000);
         for bits in [0u32, 1, 0x3f80, 0x3f81, 0x7f7f, 0x8000, 0xbf81, 0xff7f] {
             for below in [0u32, 1, 0x7fff, 0x8000, 0x8001, 0xffff] {
                 let x = f32::from_bits(bits << 16 | below);
-                assert_eq!(narrow(x), half::bf16::from_f32(x).to_bits(), "{x:e}");
+                assert_eq!(to_bf16(x), half::bf16::from_f32(x).to_bits(), "{x:e}");
             }
-            assert_eq!(narrow(middle(bits)) & 1, 0, "{bits:x}");
-            assert_eq!(narrow(widen(bits as u16)), bits as u16);
+            assert_eq!(to_bf16(middle(bits)) & 1, 0, "{bits:x}");
+            assert_eq!(to_bf16(bf16_to_f32(bits as u16)), bits as u16);
         }
-        assert!(widen(narrow(f32::NAN)).is_nan());
-        assert_eq!(narrow(f32::INFINITY), 0x7f80);
+        assert!(bf16_to_f32(to_bf16(f32::NAN)).is_nan());
+        assert_eq!(to_bf16(f32::INFINITY), 0x7f80);
     }
 }

@@ -1,10 +1,13 @@
 //! Kernels in plain Rust, written so that the compiler can use whatever vectors there are.
+//!
+//! Four rows by one panel of sums fit the sixteen registers of SSE2 and the thirty-two of NEON. Integer arithmetic has
+//! the bits of the other instruction sets; floats round once more, since there is no fused multiply-add.
 
 use std::array::from_fn;
 
 use super::isa::{Kernel, Simd};
 use super::lines::LANES;
-use super::panels::widen;
+use super::panels::bf16_to_f32;
 
 /// Any machine. Fused multiply-add would be a slow library call, so it rounds twice.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +37,7 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn load_half(self, from: &[u16; LANES]) -> Self::V {
-        from.map(widen)
+        from.map(bf16_to_f32)
     }
 
     #[inline(always)]
@@ -180,6 +183,7 @@ fn pair(first: i16, second: i16) -> i32 {
     i32::from(first as u16) | i32::from(second) << 16
 }
 
+/// The two 16-bit integers of a lane.
 #[inline(always)]
 fn parts(pair: i32) -> (i16, i16) {
     (pair as i16, (pair >> 16) as i16)

@@ -1,22 +1,27 @@
 //! Candidates: the head's logits are looked at chunk by chunk and never stored whole.
+//!
+//! A vocabulary has some 126,000 ids, so that the logits of one answer would fill tens of megabytes. Instead every
+//! block of the product is folded, while its sums are in the cache, into one [`PartialSoftmax`] a row; at the end a
+//! row's partial results are combined in the order of the vocabulary, in f64.
 
+use super::context::Context;
 use super::exp::exp;
-use super::gemm::{Done, Product};
+use super::gemm::{OutputBlock, Product};
 use super::isa::{Kernel, Simd};
 use super::lines::{LANES, Line, grow};
-use super::panels::Packed;
-use super::share::Share;
-use super::workshop::Workshop;
+use super::panels::PackedWeight;
+use super::shared_slice::SharedSlice;
 use crate::backend::{Guess, Layout, Pick, Rank};
 use crate::error::{Result, same};
 use crate::rows::Rows;
 
-/// Panels of a chunk. Partial results are combined chunk by chunk, so the bits depend on it.
+/// Panels of a chunk, 192 ids. Partial results are combined chunk by chunk, so the bits depend on it.
 const CHUNK: usize = 12;
 
-/// What is kept of one row's logits in one chunk.
+/// What one chunk contributes to one row's softmax and candidate.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Partial {
+pub(super) struct PartialSoftmax {
+    /// The highest logit.
     max: f32,
     /// The second-highest logit, `max` in a tie.
     second: f32,
@@ -30,7 +35,8 @@ pub(super) struct Partial {
     logit: f32,
 }
 
-impl Partial {
+impl PartialSoftmax {
+    /// Of no logits at all; what all others are combined with.
     const NONE: Self = Self {
         max: f32::NEG_INFINITY,
         second: f32::NEG_INFINITY,
@@ -42,11 +48,12 @@ impl Partial {
     };
 }
 
+/// [`Backend::rank`](crate::Backend::rank); `partials` is memory that is reused from call to call.
 pub(super) fn rank(
-    shop: &mut Workshop,
-    partials: &mut Vec<Partial>,
+    context: &mut Context,
+    partials: &mut Vec<PartialSoftmax>,
     x: &Rows,
-    head: &Packed,
+    head: &PackedWeight,
     rank: &Rank<'_>,
     out: &mut Vec<Guess>,
 ) -> Result<()> {
@@ -66,19 +73,24 @@ pub(super) fn rank(
         inputs: x.width,
         panels: &head.panels,
         panel_count: head.panel_count(),
-        group: Some(CHUNK),
+        block_panels: Some(CHUNK),
     };
     let chunks = product.panel_count.div_ceil(CHUNK);
-    grow(partials, chunks * x.rows, Partial::NONE, "partial softmax")?;
-    let share = Share::new(partials);
-    let isa = shop.isa;
-    product.compute(shop, &|done| {
-        let at = done.panels.start / CHUNK * x.rows + done.rows.start;
+    grow(
+        partials,
+        chunks * x.rows,
+        PartialSoftmax::NONE,
+        "partial softmax",
+    )?;
+    let share = SharedSlice::new(partials);
+    let isa = context.isa;
+    product.compute(context, &|block| {
+        let at = block.panels.start / CHUNK * x.rows + block.rows.start;
         // SAFETY: every chunk of every row is finished once.
-        let partials = unsafe { share.part(at..at + done.rows.len()) };
-        isa.run(Fold {
-            picks: &rank.picks[done.rows.clone()],
-            done,
+        let partials = unsafe { share.part(at..at + block.rows.len()) };
+        isa.run(FoldLogits {
+            picks: &rank.picks[block.rows.clone()],
+            block,
             head,
             forbidden: &forbidden,
             partials,
@@ -89,8 +101,8 @@ pub(super) fn rank(
 }
 
 /// Combines the partial results in the order of the vocabulary.
-fn choose<'a>(partials: impl Iterator<Item = &'a Partial> + Clone) -> Guess {
-    let mut best = Partial::NONE;
+fn choose<'a>(partials: impl Iterator<Item = &'a PartialSoftmax> + Clone) -> Guess {
+    let mut best = PartialSoftmax::NONE;
     let (mut max, mut second) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
     for partial in partials.clone() {
         second = second.max(partial.second).max(partial.max.min(max));
@@ -115,73 +127,45 @@ fn choose<'a>(partials: impl Iterator<Item = &'a Partial> + Clone) -> Guess {
     }
 }
 
-struct Fold<'a> {
-    done: Done<'a>,
-    head: &'a Packed,
+/// The kernel that folds a block of logits, one chunk of some rows, into partial results.
+struct FoldLogits<'a> {
+    /// Logits without their biases, `[panels][rows]`.
+    block: OutputBlock<'a>,
+    head: &'a PackedWeight,
+    /// Ascending.
     forbidden: &'a [u32],
+    /// One per row of the block.
     picks: &'a [Pick<'a>],
-    partials: &'a mut [Partial],
+    /// One per row of the block, to be written.
+    partials: &'a mut [PartialSoftmax],
 }
 
-impl Kernel for Fold<'_> {
+/// What one look through a row's logits in a chunk finds.
+struct Highest {
+    max: f32,
+    /// Where the maximum is, counted from the chunk's first id; the lowest among equals.
+    at: usize,
+    second: f32,
+}
+
+impl Kernel for FoldLogits<'_> {
     type Out = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let rows = self.done.rows.len();
-        let first = self.done.panels.start * LANES;
+        let first = self.block.panels.start * LANES;
         self.forbid(first);
-        for i in 0..rows {
-            // Sixteen columns are followed at once; `ahead` holds the panel of each one's maximum.
-            let nothing = s.splat(f32::NEG_INFINITY);
-            let (mut max, mut second, mut ahead) = (nothing, nothing, s.zero());
-            for (p, panel) in self.done.panels.clone().enumerate() {
-                let slot = &mut self.done.sums[p * rows + i];
-                let mut logits = s.load(slot);
-                if let Some(bias) = self.head.bias.get(panel) {
-                    logits = s.add(logits, s.load(bias));
-                    s.store(logits, slot);
-                }
-                second = s.max(second, s.min(logits, max));
-                ahead = s.where_greater(logits, max, s.splat(p as f32), ahead);
-                max = s.where_greater(logits, max, logits, max);
-            }
-            let (lanes, ahead, seconds) = (s.array(max), s.array(ahead), s.array(second));
-            let (mut first_of_all, mut second_of_all) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
-            for (lane, second) in lanes.into_iter().zip(seconds) {
-                second_of_all = second_of_all.max(second).max(lane.min(first_of_all));
-                first_of_all = first_of_all.max(lane);
-            }
-            let mut best = (f32::NEG_INFINITY, usize::MAX);
-            for lane in 0..LANES {
-                let token = ahead[lane] as usize * LANES + lane;
-                if lanes[lane] > best.0 || (lanes[lane] >= best.0 && token < best.1) {
-                    best = (lanes[lane], token);
-                }
-            }
-            let max = s.splat(best.0);
-            let (mut sums, mut weighted) = ([0.0f64; LANES], [0.0f64; LANES]);
-            for p in 0..self.done.panels.len() {
-                let logits = s.load(&self.done.sums[p * rows + i]);
-                // Limited as in `exp`: a forbidden id counts 1e-38 · 87 and not 0 · ∞.
-                let below = s.max(s.sub(logits, max), s.splat(-87.3));
-                let powers = exp(s, below);
-                let products = s.array(s.mul(powers, below));
-                for (sum, power) in sums.iter_mut().zip(s.array(powers)) {
-                    *sum += f64::from(power);
-                }
-                for (sum, product) in weighted.iter_mut().zip(products) {
-                    *sum += f64::from(product);
-                }
-            }
-            let partial = Partial {
-                max: best.0,
-                second: second_of_all,
-                sum: sums.iter().sum(),
-                weighted: weighted.iter().sum(),
-                score: f64::from(best.0),
-                token: (first + best.1.min(u32::MAX as usize)) as u32,
-                logit: best.0,
+        for i in 0..self.block.rows.len() {
+            let highest = self.highest(s, i);
+            let [sum, weighted] = self.sums(s, i, highest.max);
+            let partial = PartialSoftmax {
+                max: highest.max,
+                second: highest.second,
+                sum,
+                weighted,
+                score: f64::from(highest.max),
+                token: (first + highest.at.min(u32::MAX as usize)) as u32,
+                logit: highest.max,
             };
             self.partials[i] = match &self.picks[i] {
                 Pick::Greedy => partial,
@@ -192,32 +176,92 @@ impl Kernel for Fold<'_> {
     }
 }
 
-impl Fold<'_> {
+impl FoldLogits<'_> {
+    /// Adds the bias to the logits of row `i`, and finds the two highest.
+    #[inline(always)]
+    fn highest<S: Simd>(&mut self, s: S, i: usize) -> Highest {
+        let rows = self.block.rows.len();
+        // Sixteen columns are followed at once; `argmax` holds the panel of each one's maximum.
+        let nothing = s.splat(f32::NEG_INFINITY);
+        let (mut max, mut second, mut argmax) = (nothing, nothing, s.zero());
+        for (p, panel) in self.block.panels.clone().enumerate() {
+            let slot = &mut self.block.sums[p * rows + i];
+            let mut logits = s.load(slot);
+            if let Some(bias) = self.head.bias.get(panel) {
+                logits = s.add(logits, s.load(bias));
+                s.store(logits, slot);
+            }
+            second = s.max(second, s.min(logits, max));
+            argmax = s.where_greater(logits, max, s.splat(p as f32), argmax);
+            max = s.where_greater(logits, max, logits, max);
+        }
+        let (lanes, argmax, seconds) = (s.array(max), s.array(argmax), s.array(second));
+        let (mut first_of_all, mut second_of_all) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
+        for (lane, second) in lanes.into_iter().zip(seconds) {
+            second_of_all = second_of_all.max(second).max(lane.min(first_of_all));
+            first_of_all = first_of_all.max(lane);
+        }
+        let mut best = (f32::NEG_INFINITY, usize::MAX);
+        for lane in 0..LANES {
+            let token = argmax[lane] as usize * LANES + lane;
+            if lanes[lane] > best.0 || (lanes[lane] >= best.0 && token < best.1) {
+                best = (lanes[lane], token);
+            }
+        }
+        Highest {
+            max: best.0,
+            at: best.1,
+            second: second_of_all,
+        }
+    }
+
+    /// `Σ exp(logit - max)` and `Σ (logit - max) exp(logit - max)` of row `i`.
+    #[inline(always)]
+    fn sums<S: Simd>(&self, s: S, i: usize, max: f32) -> [f64; 2] {
+        let rows = self.block.rows.len();
+        let max = s.splat(max);
+        let (mut sums, mut weighted) = ([0.0f64; LANES], [0.0f64; LANES]);
+        for p in 0..self.block.panels.len() {
+            let logits = s.load(&self.block.sums[p * rows + i]);
+            // Limited as in `exp`: a forbidden id counts 1e-38 · 87 and not 0 · ∞.
+            let below = s.max(s.sub(logits, max), s.splat(-87.3));
+            let powers = exp(s, below);
+            let products = s.array(s.mul(powers, below));
+            for (sum, power) in sums.iter_mut().zip(s.array(powers)) {
+                *sum += f64::from(power);
+            }
+            for (sum, product) in weighted.iter_mut().zip(products) {
+                *sum += f64::from(product);
+            }
+        }
+        [sums.iter().sum(), weighted.iter().sum()]
+    }
+
     /// Takes forbidden ids and the padding of the last panel out of the running.
     fn forbid(&mut self, first: usize) {
-        let rows = self.done.rows.len();
-        let end = first + self.done.panels.len() * LANES;
+        let rows = self.block.rows.len();
+        let end = first + self.block.panels.len() * LANES;
         let from = self.forbidden.partition_point(|id| (*id as usize) < first);
         let ids = self.forbidden[from..].iter().map(|id| *id as usize);
         for id in ids.take_while(|id| *id < end).chain(self.head.outputs..end) {
             let (panel, lane) = ((id - first) / LANES, (id - first) % LANES);
-            for line in &mut self.done.sums[panel * rows..(panel + 1) * rows] {
+            for line in &mut self.block.sums[panel * rows..(panel + 1) * rows] {
                 line[lane] = f32::NEG_INFINITY;
             }
         }
     }
 
     /// The given id if it is one of this chunk's, else no candidate.
-    fn given(&self, i: usize, first: usize, id: u32, partial: Partial) -> Partial {
+    fn given(&self, i: usize, first: usize, id: u32, partial: PartialSoftmax) -> PartialSoftmax {
         let at = (id as usize).checked_sub(first);
-        match at.filter(|at| *at < self.done.panels.len() * LANES) {
-            Some(at) => Partial {
+        match at.filter(|at| *at < self.block.panels.len() * LANES) {
+            Some(at) => PartialSoftmax {
                 score: 0.0,
                 token: id,
-                logit: self.done.sums[at / LANES * self.done.rows.len() + i][at % LANES],
+                logit: self.block.sums[at / LANES * self.block.rows.len() + i][at % LANES],
                 ..partial
             },
-            None => Partial {
+            None => PartialSoftmax {
                 score: f64::NEG_INFINITY,
                 ..partial
             },
@@ -226,25 +270,31 @@ impl Fold<'_> {
 
     /// Row `i`'s candidate by `exp(l) / (-ln u)^T`, which ranks as `l - T ln(-ln u)`.
     #[inline(never)]
-    fn draw(&self, i: usize, first: usize, pick: &Pick<'_>, partial: Partial) -> Partial {
+    fn draw(
+        &self,
+        i: usize,
+        first: usize,
+        pick: &Pick<'_>,
+        partial: PartialSoftmax,
+    ) -> PartialSoftmax {
         let Pick::Gumbel { temperature, noise } = pick else {
             return partial;
         };
-        let rows = self.done.rows.len();
-        let mut best = Partial {
+        let rows = self.block.rows.len();
+        let mut best = PartialSoftmax {
             score: f64::NEG_INFINITY,
             token: 0,
             logit: f32::NEG_INFINITY,
             ..partial
         };
-        let lines: &[Line] = self.done.sums;
-        for p in 0..self.done.panels.len() {
+        let lines: &[Line] = self.block.sums;
+        for p in 0..self.block.panels.len() {
             for (lane, &logit) in lines[p * rows + i].iter().enumerate() {
                 let token = (first + p * LANES + lane) as u32;
                 if logit > f32::NEG_INFINITY {
                     let score = f64::from(logit) - temperature * (-noise.draw(token).ln()).ln();
                     if score > best.score {
-                        best = Partial {
+                        best = PartialSoftmax {
                             score,
                             token,
                             logit,

@@ -1,13 +1,16 @@
 //! Weights on their way into the kernels: slices of the depth of some panels, widened or expanded.
+//!
+//! 32-bit floats are read where they are. Others become lines of floats or of whole numbers in a thread's scratch
+//! memory, 256 inputs at a time, which then serve all rows of a block from the first cache.
 
 use std::ops::Range;
 
 use super::gemm::{DEPTH, Product};
-use super::groups::Expand;
-use super::isa::{Chosen, Kernel, Simd};
+use super::isa::{DetectedIsa, Kernel, Simd};
 use super::lines::Line;
-use super::micro::Ahead;
-use super::panels::{Half, Panels};
+use super::micro::Prefetch;
+use super::panels::{Bf16Line, Panels};
+use super::quant_panels::Expand;
 use crate::quant::Q8_GROUP;
 
 /// Lines of whole numbers in a slice of quantized panels.
@@ -16,38 +19,39 @@ pub(super) const SLICE_LINES: usize = DEPTH / 2;
 const SLICE_GROUPS: usize = DEPTH / Q8_GROUP;
 
 impl Product<'_> {
-    /// Brings inputs `k..k + depth` of the panels from `panel` on nearer.
-    pub(super) fn ahead(&self, panel: usize, k: usize, depth: usize) -> Ahead {
+    /// What brings inputs `k..k + depth` of the panels from `panel` on into the second cache.
+    pub(super) fn prefetch(&self, panel: usize, k: usize, depth: usize) -> Prefetch {
         if panel >= self.panel_count {
-            return Ahead::NOTHING;
+            return Prefetch::NONE;
         }
         let (start, line) = match self.panels {
             Panels::F32(lines) => (lines[panel * self.inputs + k..].as_ptr().cast(), 64),
             Panels::Bf16(halves) => (halves[panel * self.inputs + k..].as_ptr().cast(), 32),
-            Panels::Groups(groups) => {
+            Panels::Quant(groups) => {
                 let (start, bytes) = groups.place(panel * groups.count + k / groups.group);
                 let count = (depth / groups.group).min(groups.count - k / groups.group);
-                return Ahead {
+                return Prefetch {
                     start,
                     panel: groups.count * bytes,
                     lines: (count * bytes).div_ceil(64),
                 };
             }
-            _ => return Ahead::NOTHING,
+            _ => return Prefetch::NONE,
         };
-        Ahead {
+        Prefetch {
             start,
             panel: self.inputs * line,
             lines: (depth.min(self.inputs - k) * line).div_ceil(64),
         }
     }
 
-    /// Lines `depth` of the panels, as f32, and how far apart the panels are; of quantized ones, lines of
-    /// whole numbers and, after those of a whole slice, lines of scales. Brings the slice `next`, a panel and an input, nearer
-    /// while they are expanded.
+    /// Inputs `depth` of the panels as lines of f32, and how many lines the panels are apart.
+    ///
+    /// Of quantized panels they are lines of whole numbers and, after those of a whole slice, lines of scales. The
+    /// slice `next`, a panel and an input, is prefetched while these are expanded.
     pub(super) fn slice<'s>(
         &'s self,
-        isa: Chosen,
+        isa: DetectedIsa,
         panels: Range<usize>,
         depth: Range<usize>,
         wide: &'s mut [Line],
@@ -66,9 +70,9 @@ impl Product<'_> {
                 }
                 (wide, DEPTH)
             }
-            Panels::Groups(groups) => {
+            Panels::Quant(groups) => {
                 let stride = SLICE_LINES + SLICE_GROUPS;
-                let lines = depth.len() / self.packing(isa).inputs;
+                let lines = depth.len() / self.input_layout(isa).inputs;
                 for (i, (panel, wide)) in panels.zip(wide.chunks_exact_mut(stride)).enumerate() {
                     let (whole, scales) = wide.split_at_mut(SLICE_LINES);
                     isa.run(Expand {
@@ -86,8 +90,9 @@ impl Product<'_> {
     }
 }
 
+/// The kernel that widens bfloat16 lines to f32.
 struct Widen<'a> {
-    from: &'a [Half],
+    from: &'a [Bf16Line],
     to: &'a mut [Line],
 }
 

@@ -1,17 +1,20 @@
 //! Exact softmax down the keys: sixteen queries side by side, each one summed in key order.
+//!
+//! Scores lie as `[keys][panels of sixteen queries]`, so that a lane is a query and no sum crosses lanes. The
+//! maximum is taken off first, over all keys; the division by the sum waits until the values are weighted.
 
 use super::exp::exp;
-use super::isa::{Chosen, Kernel, Simd};
+use super::isa::{DetectedIsa, Kernel, Simd};
 use super::lines::{LANES, Line};
-use super::share::Share;
+use super::shared_slice::SharedSlice;
 
-/// Most queries of a block.
+/// Most queries of a block: four panels.
 pub(super) const QUERIES: usize = 64;
 /// Keys summed before the sum is added to the total, which keeps rounding small.
 const RUN: usize = 128;
 
 /// Turns `scores[key][panel]` into `exp(score - max)` and returns one over each query's sum.
-pub(super) fn softmax(isa: Chosen, panels: usize, scores: &mut [Line]) -> [f32; QUERIES] {
+pub(super) fn softmax(isa: DetectedIsa, panels: usize, scores: &mut [Line]) -> [f32; QUERIES] {
     match panels {
         1 => isa.run(Softmax::<1>(scores)),
         2 => isa.run(Softmax::<2>(scores)),
@@ -21,6 +24,7 @@ pub(super) fn softmax(isa: Chosen, panels: usize, scores: &mut [Line]) -> [f32; 
     }
 }
 
+/// The kernel behind [`softmax`] for a known number of panels, so that maxima and sums stay in registers.
 struct Softmax<'a, const PANELS: usize>(&'a mut [Line]);
 
 impl<const PANELS: usize> Kernel for Softmax<'_, PANELS> {
@@ -59,16 +63,21 @@ impl<const PANELS: usize> Kernel for Softmax<'_, PANELS> {
     }
 }
 
-/// Divides each query's weighted values by the sum of its weights.
+/// The kernel that divides each query's weighted values by the sum of its weights and stores them as rows.
 pub(super) struct Weighted<'a> {
     /// `[panels][rows]`
     pub(super) sums: &'a [Line],
+    /// Queries of the block.
     pub(super) rows: usize,
+    /// One over the sum of each query's weights.
     pub(super) inverse: &'a [f32; QUERIES],
-    pub(super) out: &'a Share<'a, f32>,
-    /// The first row's head in `out`, its width, and how far the rows are apart.
+    /// `[rows, heads · dim]` of the whole attention.
+    pub(super) out: &'a SharedSlice<'a, f32>,
+    /// The first float of the first row's head in `out`.
     pub(super) at: usize,
+    /// Width of a head.
     pub(super) width: usize,
+    /// Floats from one row to the next in `out`.
     pub(super) stride: usize,
 }
 

@@ -12,17 +12,19 @@ const PIECE: usize = 1 << 12;
 
 impl Cpu {
     /// Bytes per second at which all threads together read `bytes` of memory from end to end: the best of
-    /// `rounds` passes. Should be many times the caches.
+    /// `rounds` passes. `bytes` should be many times the caches. Fails where there is no room for them.
+    ///
+    /// `bench` and the roofline example state the speed of work that reads each weight once as a share of this.
     pub fn read_bandwidth(&self, bytes: usize, rounds: usize) -> Result<f64> {
         let mut lines: Vec<Line> = Vec::new();
         let count = bytes.div_ceil(size_of::<Line>());
         grow(&mut lines, count, Line([1.0; 16]), "memory to be read")?;
-        let isa = self.shop.isa;
+        let isa = self.context.isa;
         let pieces: Vec<&[Line]> = lines.chunks(PIECE).collect();
         let mut best = 0.0_f64;
         for _ in 0..rounds {
             let clock = Instant::now();
-            self.shop.team.each(pieces.len(), |_, piece| {
+            self.context.pool.for_each(pieces.len(), |_, piece| {
                 std::hint::black_box(isa.run(Read(pieces[piece])));
             });
             let seconds = clock.elapsed().as_secs_f64();
@@ -32,7 +34,7 @@ impl Cpu {
     }
 }
 
-/// Adds up everything, in enough sums not to wait for any.
+/// The kernel that adds up everything, in enough sums not to wait for any.
 struct Read<'a>(&'a [Line]);
 
 impl Kernel for Read<'_> {

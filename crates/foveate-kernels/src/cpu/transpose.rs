@@ -1,6 +1,10 @@
 //! Rows side by side: `[rows][depth]` becomes `[depth][rows]`, four by four.
+//!
+//! Inputs of linears, queries, keys and attention mass are all packed by this one function.
 
 /// Writes `source[r * stride + k]` to `out[k * step + r]` for `r < rows` and `k < depth`.
+///
+/// Panics when either slice is too short.
 pub(super) fn transpose(
     source: &[f32],
     stride: usize,
@@ -37,6 +41,8 @@ pub(super) fn transpose(
     }
 }
 
+/// Transposes sixteen floats in registers.
+///
 /// # Safety
 /// Four rows of four floats must be readable and writable at these distances.
 #[cfg(target_arch = "x86_64")]

@@ -1,11 +1,14 @@
 //! Attention as its definition: every query against every key of its span, softmax, weighted values.
 
+use std::iter::once;
+
 use super::KvRows;
-use super::math::{dot, report, rotate, softmax};
-use crate::backend::{Heads, Plan, Qkv, Rotation};
+use super::math::{add_mass, dot, rotate, softmax};
+use crate::backend::{Heads, Plan, Qkv, Span};
 use crate::error::{Result, same};
 use crate::rows::Rows;
 
+/// [`Backend::attend`](crate::Backend::attend).
 pub(super) fn attend(
     &Qkv { q, kv, stored }: &Qkv<'_, Rows, KvRows>,
     heads: &Heads,
@@ -14,66 +17,100 @@ pub(super) fn attend(
     out: &mut Rows,
 ) -> Result<()> {
     same("width of queries", heads.count * heads.dim, q.width)?;
-    let sources: Vec<&Rows> = std::iter::once(kv)
-        .chain(stored.iter().map(|k| &k.rows))
-        .collect();
+    let sources: Vec<&Rows> = once(kv).chain(stored.iter().map(|k| &k.rows)).collect();
     for kv in &sources {
         same("width of keys and values", heads.kv_width(), kv.width)?;
     }
-    let kv: Vec<&[f32]> = sources
-        .iter()
-        .flat_map(|kv| (0..kv.rows).map(|r| kv.row(r)))
-        .collect();
     same("width of attention output", q.width, out.width)?;
     out.resize(q.rows)?;
-    let scale = 1.0 / (heads.dim as f32).sqrt();
+    out.data.fill(0.0);
+    let attention = Attention {
+        q,
+        kv: sources
+            .iter()
+            .flat_map(|kv| (0..kv.rows).map(|r| kv.row(r)))
+            .collect(),
+        heads: *heads,
+        plan,
+    };
     for span in &plan.spans {
         for head in 0..heads.count {
-            let kv_head = head / (heads.count / heads.kv_count);
-            let rotated = |row: &[f32], h: usize, position: Option<u32>| {
-                let mut v = row[h * heads.dim..(h + 1) * heads.dim].to_vec();
-                if let (Some(rotation), Some(position)) = (&plan.rotation, position) {
-                    rotate(rotation, position, &mut v);
-                }
-                v
-            };
-            let position = |of: fn(&Rotation) -> &Vec<u32>, r: usize| {
-                plan.rotation.as_ref().map(|rotation| of(rotation)[r])
-            };
-            let keys: Vec<Vec<f32>> = span
-                .keys
-                .clone()
-                .map(|r| rotated(kv[r], kv_head, position(|p| &p.keys, r)))
-                .collect();
-            for r in span.queries.clone() {
-                let query = rotated(q.row(r), head, position(|p| &p.queries, r));
-                let mut scores: Vec<f32> =
-                    keys.iter().map(|k| scale * dot(k, &query) as f32).collect();
-                for hidden in plan.hidden.iter().filter(|hidden| hidden.query == r) {
-                    scores[hidden.key - span.keys.start] = f32::NEG_INFINITY;
-                }
-                let weights = softmax(scores);
-                let target = &mut out.row_mut(r)[head * heads.dim..(head + 1) * heads.dim];
-                target.fill(0.0);
-                for (weight, key) in weights.iter().zip(span.keys.clone()) {
-                    let value = &kv[key][(heads.kv_count + kv_head) * heads.dim..];
-                    for (o, v) in target.iter_mut().zip(value) {
-                        *o += weight * v;
-                    }
-                }
+            let keys = attention.keys(span, head);
+            for query in span.queries.clone() {
+                let weights = attention.weights(span, head, query, &keys);
+                let target = &mut out.row_mut(query)[head * heads.dim..(head + 1) * heads.dim];
+                attention.weigh(span, head, &weights, target);
                 if let Some(probe) = probe.as_deref_mut() {
+                    let weights = (span.keys.start, &weights[..]);
                     let share = 1.0 / heads.count as f32;
-                    report(
-                        &plan.asks,
-                        r,
-                        span.keys.start,
-                        &weights,
-                        share,
-                        &mut probe.data,
-                    );
+                    add_mass(&plan.asks, query, weights, share, &mut probe.data);
                 }
             }
         }
     }
     Ok(())
+}
+
+/// An attention and its operands.
+struct Attention<'a> {
+    q: &'a Rows,
+    /// All rows that the plan counts keys through.
+    kv: Vec<&'a [f32]>,
+    heads: Heads,
+    plan: &'a Plan,
+}
+
+impl Attention<'_> {
+    /// The key head that query head `head` reads.
+    fn kv_head(&self, head: usize) -> usize {
+        head / (self.heads.count / self.heads.kv_count)
+    }
+
+    /// Head `head` of a row, rotated by its position if the plan rotates.
+    fn rotated(&self, row: &[f32], head: usize, position: Option<u32>) -> Vec<f32> {
+        let dim = self.heads.dim;
+        let mut x = row[head * dim..(head + 1) * dim].to_vec();
+        if let (Some(rotation), Some(position)) = (&self.plan.rotation, position) {
+            rotate(rotation, position, &mut x);
+        }
+        x
+    }
+
+    /// A span's keys for one query head.
+    fn keys(&self, span: &Span, head: usize) -> Vec<Vec<f32>> {
+        let rotation = self.plan.rotation.as_ref();
+        let key = |r: usize| {
+            let position = rotation.map(|rotation| rotation.keys[r]);
+            self.rotated(self.kv[r], self.kv_head(head), position)
+        };
+        span.keys.clone().map(key).collect()
+    }
+
+    /// How much one head of one query attends to each of its span's keys.
+    fn weights(&self, span: &Span, head: usize, query: usize, keys: &[Vec<f32>]) -> Vec<f32> {
+        let rotation = self.plan.rotation.as_ref();
+        let position = rotation.map(|rotation| rotation.queries[query]);
+        let q = self.rotated(self.q.row(query), head, position);
+        let scale = 1.0 / (self.heads.dim as f32).sqrt();
+        let mut scores: Vec<f32> = keys.iter().map(|k| scale * dot(k, &q) as f32).collect();
+        for hidden in self
+            .plan
+            .hidden
+            .iter()
+            .filter(|hidden| hidden.query == query)
+        {
+            scores[hidden.key - span.keys.start] = f32::NEG_INFINITY;
+        }
+        softmax(scores)
+    }
+
+    /// Adds the weighted values of a span's keys to one head's output.
+    fn weigh(&self, span: &Span, head: usize, weights: &[f32], target: &mut [f32]) {
+        let first = (self.heads.kv_count + self.kv_head(head)) * self.heads.dim;
+        for (weight, key) in weights.iter().zip(span.keys.clone()) {
+            for (o, v) in target.iter_mut().zip(&self.kv[key][first..]) {
+                *o += weight * v;
+            }
+        }
+    }
 }

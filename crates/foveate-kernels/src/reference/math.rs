@@ -14,6 +14,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
         .sum()
 }
 
+/// One row of [`Backend::norm`](crate::Backend::norm), with mean and variance in f64.
 pub(super) fn normalise(x: &[f32], norm: &Norm<'_, Rows>, out: &mut [f32]) {
     let mean_of =
         |f: &dyn Fn(f64) -> f64| x.iter().map(|&v| f(f64::from(v))).sum::<f64>() / x.len() as f64;
@@ -29,7 +30,7 @@ pub(super) fn normalise(x: &[f32], norm: &Norm<'_, Rows>, out: &mut [f32]) {
     }
 }
 
-/// Half-split rotation; the frequencies are f32 as in the reference implementations.
+/// Rotates one head in place, half-split; the frequencies are f32 as in the reference implementations.
 pub(super) fn rotate(rotation: &Rotation, position: u32, v: &mut [f32]) {
     let half = rotation.dim / 2;
     for j in 0..half {
@@ -41,11 +42,12 @@ pub(super) fn rotate(rotation: &Rotation, position: u32, v: &mut [f32]) {
     }
 }
 
-/// `theta^(-2j/dim)` in f32.
+/// `theta^(-2j/dim)` in f32: how far pair `j` turns from one position to the next. Both backends use it.
 pub(crate) fn frequency(theta: f32, dim: usize, j: usize) -> f32 {
     1.0 / theta.powf(2.0 * j as f32 / dim as f32)
 }
 
+/// Softmax of one row, its sum in f64. A score of -∞ has weight 0.
 pub(super) fn softmax(mut scores: Vec<f32>) -> Vec<f32> {
     let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     for s in &mut scores {
@@ -58,12 +60,11 @@ pub(super) fn softmax(mut scores: Vec<f32>) -> Vec<f32> {
     scores
 }
 
-/// Adds row `query`'s probabilities to the asks that want it.
-pub(super) fn report(
+/// Adds `share` of row `query`'s probabilities, which begin at key `first_key`, to the asks that want them.
+pub(super) fn add_mass(
     asks: &[Ask],
     query: usize,
-    first_key: usize,
-    weights: &[f32],
+    (first_key, weights): (usize, &[f32]),
     share: f32,
     probe: &mut [f32],
 ) {
@@ -83,11 +84,13 @@ pub(super) fn report(
     }
 }
 
+/// `x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))` (Hendrycks and Gimpel, 2016).
 pub(super) fn gelu_tanh(x: f32) -> f32 {
     let inner = (2.0 / std::f32::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
     0.5 * x * (1.0 + inner.tanh())
 }
 
+/// `x/2 · (1 + erf(x/√2))`, in f64.
 pub(super) fn gelu_erf(x: f32) -> f32 {
     let x = f64::from(x);
     (0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2))) as f32
@@ -121,6 +124,7 @@ pub fn erf(x: f64) -> f64 {
     value.copysign(x)
 }
 
+/// One row of [`Backend::rank`](crate::Backend::rank), from all its logits; forbidden ones are -∞.
 pub(super) fn guess(logits: &[f64], pick: &Pick<'_>) -> Guess {
     let scored = |token: usize| match pick {
         Pick::Greedy => logits[token],
@@ -155,7 +159,8 @@ pub(super) fn guess(logits: &[f64], pick: &Pick<'_>) -> Guess {
     }
 }
 
-/// [`Backend::least_alike`](crate::Backend::least_alike); `old` are the values of the counterparts, in order.
+/// [`Backend::least_alike`](crate::Backend::least_alike) of both backends, on the host; `old` are the values of the
+/// counterparts, in order.
 pub(crate) fn least_alike<'a>(
     kv: &Rows,
     rows: Range<usize>,

@@ -1,4 +1,7 @@
 //! What a weight means: row-major f32, whatever it was stored as.
+//!
+//! A weight that is quantized while it is packed goes through the bytes of its format and back, so that the oracle
+//! computes with the very numbers that other backends have.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -14,8 +17,11 @@ use crate::tensor::{Dtype, TensorView};
 /// Row-major f32 with the bias beside it.
 #[derive(Debug)]
 pub struct Matrix {
+    /// What it is used for.
     pub(super) layout: Layout,
+    /// Rows of all parts.
     pub(super) outputs: usize,
+    /// Columns.
     pub(super) inputs: usize,
     data: Vec<f32>,
     bias: Vec<f32>,
@@ -26,6 +32,7 @@ pub struct Matrix {
 }
 
 impl Matrix {
+    /// Decodes the parts one below the other; refuses those that do not fit.
     pub(super) fn new(
         parts: &[TensorView<'_>],
         biases: &[TensorView<'_>],
@@ -72,6 +79,7 @@ impl Matrix {
         })
     }
 
+    /// Row `r` of all parts.
     pub(super) fn row(&self, r: usize) -> &[f32] {
         &self.data[r * self.inputs..(r + 1) * self.inputs]
     }
@@ -85,6 +93,7 @@ impl Matrix {
         x
     }
 
+    /// The inner product of row `r` and `x`, with the bias, rounded once.
     pub(super) fn dot(&self, r: usize, x: &[f32]) -> f32 {
         let sum = dot(self.row(r), x) + f64::from(self.bias.get(r).copied().unwrap_or(0.0));
         sum as f32

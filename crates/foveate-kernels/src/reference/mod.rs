@@ -1,4 +1,7 @@
 //! The oracle: every operation as plain loops, one row at a time, sums in f64, stored as f32.
+//!
+//! Nothing here is fast, and nothing should become so: what an operation means is read off its loop. Other backends
+//! are compared with it by property tests over shapes, and `verify --backend reference` replays golden cases on it.
 
 mod attend;
 mod math;
@@ -21,7 +24,9 @@ pub(crate) use math::{frequency, least_alike};
 use math::{gelu_erf, gelu_tanh, guess, normalise};
 use matrix::Matrix;
 
-/// Plain loops. Slow, obvious, and what every other backend is tested against.
+/// Plain loops on one thread. Slow, obvious, and what every other backend is tested against.
+///
+/// It reads weights in every format as f32, except that q4 rounds the inputs too, as the format says.
 #[derive(Debug, Default)]
 pub struct Reference {
     weights: Arc<AtomicUsize>,

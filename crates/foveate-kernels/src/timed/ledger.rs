@@ -1,4 +1,6 @@
 //! What calls of a backend cost, added up by what they compute.
+//!
+//! A step makes some hundreds of calls but only a dozen kinds of them; one line for each kind is what reports show.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,7 +36,7 @@ pub enum Work {
 }
 
 impl Work {
-    /// The method of [`Backend`](crate::Backend).
+    /// The name of the method of [`Backend`](crate::Backend).
     pub fn operation(&self) -> &'static str {
         match self {
             Self::Rows(operation) | Self::Linear { operation, .. } => operation,
@@ -101,6 +103,7 @@ impl Ledger {
         std::mem::take(&mut self.lines())
     }
 
+    /// Enters a call: adds it to its line, or begins one.
     pub(super) fn add(&self, spent: Spent) {
         let mut lines = self.lines();
         match lines.iter_mut().find(|line| line.work == spent.work) {

@@ -1,6 +1,9 @@
 //! A backend that also keeps accounts: time, arithmetic and bytes of every operation.
 //!
 //! Results are those of the backend inside. What does not ask for accounts is not wrapped and pays nothing.
+//!
+//! `bench` uses it to say where a step's time goes, and how near each operation comes to the machine's peaks. Times
+//! are taken around each call, so they are right for backends whose calls return when the work is done.
 
 mod ledger;
 
@@ -20,6 +23,19 @@ use crate::tensor::{Dtype, TensorView};
 const FLOAT: usize = size_of::<f32>();
 
 /// A backend whose calls are timed.
+///
+/// ```
+/// use foveate_kernels::{Backend, Reference, RowMap, Timed};
+///
+/// # fn main() -> foveate_kernels::Result<()> {
+/// let (mut b, ledger) = Timed::new(Reference::default());
+/// let (x, mut out) = (b.buf(4, 8)?, b.buf(2, 8)?);
+/// b.combine(&x, &RowMap::gather(&[0, 3]), &mut out, 0)?;
+/// let spent = ledger.take();
+/// assert_eq!((spent[0].work.operation(), spent[0].calls), ("combine", 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Timed<B> {
     inner: B,
@@ -35,6 +51,7 @@ pub struct Buffer<Buf> {
 }
 
 impl<Buf> Buffer<Buf> {
+    /// Bytes of the rows in use.
     fn bytes(&self) -> usize {
         self.rows * self.width * FLOAT
     }
@@ -44,7 +61,7 @@ impl<Buf> Buffer<Buf> {
 #[derive(Debug)]
 pub struct KvRows<K> {
     inner: K,
-    /// Bytes of a row.
+    /// Bytes of a row, in the format in which it is stored.
     row: usize,
     rows: usize,
 }
@@ -55,15 +72,15 @@ pub struct Weight<W> {
     inner: W,
     inputs: usize,
     outputs: usize,
-    /// Gate and up are two products.
+    /// 2 for gate and up, else 1.
     products: usize,
     stored: Dtype,
     bytes: usize,
 }
 
-/// Tables, and how many keys all queries see.
+/// The tables of a step, and how many pairs of query and key it computes.
 #[derive(Debug)]
-pub struct Tables<P> {
+pub struct TimedPlan<P> {
     inner: P,
     pairs: usize,
 }
@@ -109,7 +126,7 @@ impl<B: Backend> Backend for Timed<B> {
     type Buf = Buffer<B::Buf>;
     type KvRows = KvRows<B::KvRows>;
     type Weight = Weight<B::Weight>;
-    type Plan = Tables<B::Plan>;
+    type Plan = TimedPlan<B::Plan>;
 
     fn name(&self) -> &'static str {
         self.inner.name()
@@ -168,7 +185,7 @@ impl<B: Backend> Backend for Timed<B> {
         let seen = |span: &crate::backend::Span| span.queries.len() * span.keys.len();
         let pairs = plan.spans.iter().map(seen).sum::<usize>() - plan.hidden.len();
         let inner = self.spend(Work::Rows("plan"), 0.0, 0, |b| b.plan(plan))?;
-        Ok(Tables { inner, pairs })
+        Ok(TimedPlan { inner, pairs })
     }
 
     fn write(&mut self, rows: &[f32], out: &mut Self::Buf, at: usize) -> Result<()> {

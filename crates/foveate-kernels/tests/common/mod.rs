@@ -1,6 +1,8 @@
 //! Random rows and weights, and one way to run each operation on any backend.
 #![allow(dead_code, reason = "every test file uses some of these")]
 
+mod random;
+
 use std::num::NonZeroUsize;
 
 use foveate_kernels::quant::encode_row;
@@ -8,19 +10,7 @@ use foveate_kernels::{
     Act, Backend, Cpu, Dtype, Format, Guess, Heads, Into, Isa, Layout, Norm, NormKind, Plan, Qkv,
     Rank, TensorView,
 };
-
-/// Numbers in `-1..1`, the same for the same seed.
-pub(crate) fn random(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    (0..count)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        })
-        .collect()
-}
+pub(crate) use random::random;
 
 pub(crate) fn threads(n: usize) -> Option<NonZeroUsize> {
     NonZeroUsize::new(n)

@@ -1,46 +1,51 @@
 //! The probe: what a block's queries looked at, taken from the scores while they are in the cache.
+//!
+//! Each block and head writes its share of every [`Ask`](crate::Ask) to a place of its own; `merge` adds these
+//! up head after head and block after block, so that a probe has the same bits at any number of threads.
 
-use super::isa::{Chosen, Kernel, Simd};
+use super::attention_plan::{AttentionPlan, BlockMass, QueryBlock};
+use super::isa::{DetectedIsa, Kernel, Simd};
 use super::lines::{LANES, Line, floats, floats_mut};
-use super::plan::{Block, Report};
-use super::share::Share;
+use super::shared_slice::SharedSlice;
 use super::softmax::QUERIES;
 use super::transpose::transpose;
 use crate::backend::Sum;
 
-/// One head's finished scores of a block.
-pub(super) struct Seen<'a> {
-    pub(super) isa: Chosen,
-    pub(super) block: &'a Block,
+/// One head's exponentials of a block's scores, after softmax's first two passes.
+pub(super) struct BlockScores<'a> {
+    /// The instruction set to add with.
+    pub(super) isa: DetectedIsa,
+    /// Whose scores these are.
+    pub(super) block: &'a QueryBlock,
     /// `[keys][panels]`, not yet divided by their sums.
     pub(super) scores: &'a [Line],
     /// One over the sum of each query's scores.
     pub(super) inverse: &'a [f32; QUERIES],
-    /// One over the number of heads.
-    pub(super) share: f32,
+    /// One over the number of heads, since mass is averaged over them.
+    pub(super) per_head: f32,
 }
 
-impl Seen<'_> {
-    /// Writes this head's share of a report; `base` is where its reports begin.
-    pub(super) fn write(&self, report: &Report, reports: &Share<'_, f32>, base: usize) {
+impl BlockScores<'_> {
+    /// Writes this head's part of some wanted mass; `base` is where the head's mass begins in `mass`.
+    pub(super) fn write_mass(&self, wanted: &BlockMass, mass: &SharedSlice<'_, f32>, base: usize) {
         let panels = self.block.queries.len().div_ceil(LANES);
-        let first_key = report.keys.start - self.block.keys.start;
-        let keys = report.keys.len();
+        let first_key = wanted.keys.start - self.block.keys.start;
+        let keys = wanted.keys.len();
         let scores = &self.scores[first_key * panels..(first_key + keys) * panels];
-        let first = report.queries.start - self.block.queries.start;
-        let lanes = first..first + report.queries.len();
-        let len = match report.sum {
+        let first = wanted.queries.start - self.block.queries.start;
+        let lanes = first..first + wanted.queries.len();
+        let len = match wanted.sum {
             Sum::PerRow => lanes.len() * keys,
             Sum::OverRows => keys,
         };
-        let at = base + report.at;
-        // SAFETY: every block and head has its own part of the reports.
-        let out = unsafe { reports.part(at..at + len) };
+        let at = base + wanted.at;
+        // SAFETY: every block and head has its own part of the mass.
+        let out = unsafe { mass.part(at..at + len) };
         let mut weights = [0.0; QUERIES];
         for lane in lanes.clone() {
-            weights[lane] = self.inverse[lane] * self.share;
+            weights[lane] = self.inverse[lane] * self.per_head;
         }
-        match report.sum {
+        match wanted.sum {
             Sum::PerRow => self.isa.run(PerRow {
                 scores: &floats(scores)[lanes.start..],
                 stride: panels * LANES,
@@ -57,6 +62,24 @@ impl Seen<'_> {
     }
 }
 
+/// Adds the mass of all heads to the part of the probe that begins at `start`, head after head and block after
+/// block.
+pub(super) fn merge(plan: &AttentionPlan, mass: &[f32], start: usize, probe: &mut [f32]) {
+    for head in mass.chunks_exact(plan.mass_len) {
+        for merge in &plan.merges {
+            let first = merge.to.max(start);
+            let end = (merge.to + merge.len).min(start + probe.len());
+            if first < end {
+                let from = &head[merge.from + first - merge.to..];
+                for (slot, x) in probe[first - start..end - start].iter_mut().zip(from) {
+                    *slot += x;
+                }
+            }
+        }
+    }
+}
+
+/// The kernel behind [`Sum::PerRow`]: scores of some queries times their weights, row by row.
 struct PerRow<'a> {
     /// From the first row's lane on; keys are `stride` apart.
     scores: &'a [f32],
@@ -74,15 +97,15 @@ impl Kernel for PerRow<'_> {
     fn run<S: Simd>(self, s: S) {
         let rows = self.weights.len();
         let keys = self.out.len() / rows.max(1);
-        // Sixteen keys at a time, so that a line of the report is written at once: the rows' lines
+        // Sixteen keys at a time, so that a line of the mass is written at once: the rows' lines
         // may all fall into the same few places of the first cache.
-        let mut turned = [Line::ZERO; QUERIES];
+        let mut transposed = [Line::ZERO; QUERIES];
         for key in (0..keys).step_by(LANES) {
             let count = LANES.min(keys - key);
             let scores = &self.scores[key * self.stride..];
-            let room = floats_mut(&mut turned);
+            let room = floats_mut(&mut transposed);
             transpose(scores, self.stride, count, rows, room, LANES);
-            for (row, (line, weight)) in turned.iter().zip(self.weights).enumerate() {
+            for (row, (line, weight)) in transposed.iter().zip(self.weights).enumerate() {
                 let line = s.mul(s.load(line), s.splat(*weight));
                 let out = &mut self.out[row * keys + key..][..count];
                 match <&mut [f32; LANES]>::try_from(&mut *out) {
@@ -94,10 +117,14 @@ impl Kernel for PerRow<'_> {
     }
 }
 
+/// The kernel behind [`Sum::OverRows`]: for each key, the weighted sum of its scores over all queries.
 struct OverRows<'a> {
+    /// `[keys][panels]`
     scores: &'a [Line],
     panels: usize,
+    /// One per query of the block; 0 for those that are not asked about.
     weights: &'a [f32; QUERIES],
+    /// `[keys]`
     out: &'a mut [f32],
 }
 

@@ -11,10 +11,10 @@ use std::mem::MaybeUninit;
 
 use super::isa::{Kernel, Simd};
 use super::lines::{LANES, Line};
-use super::micro::Ahead;
-use super::panels::{Half, Rows};
-use super::share::Share;
-use super::team::Team;
+use super::micro::Prefetch;
+use super::panels::{Bf16Line, WeightRows};
+use super::shared_slice::SharedSlice;
+use super::thread_pool::ThreadPool;
 use crate::error::Result;
 use crate::memory::reserve;
 use crate::quant::{LEVELS, Q4, Q4_GROUP, Q8, Q8_GROUP, RUN, RUNS};
@@ -30,16 +30,17 @@ const RUN_FOURS: usize = RUN / 4;
 /// The codes of sixteen outputs in one group.
 #[derive(Debug)]
 pub(super) enum Codes {
-    /// `[panels][groups]` of lines of pairs.
+    /// `[panels][groups]` of lines of pairs: byte `i` of a line belongs to output `i / 2`.
     Q8(Vec<[[u8; 2 * LANES]; Q8_PAIRS]>),
-    /// The same of groups with two codes a byte.
-    Q4(Vec<Block>),
+    /// `[panels][groups]` of groups with two codes a byte.
+    Q4(Vec<Q4Group>),
 }
 
-/// A group of q4.
+/// The codes and factors of sixteen outputs in one q4 group.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-pub(super) struct Block {
+pub(super) struct Q4Group {
+    /// Lines of fours: byte `i` of a line belongs to output `i / 4`.
     fours: [[u8; 4 * LANES]; Q4_FOURS],
     /// Signed; of the first sixteen inputs, of the next sixteen, …
     factors: [[u8; LANES]; RUNS],
@@ -47,19 +48,19 @@ pub(super) struct Block {
 
 /// Quantized panels: `[panels][groups]`.
 #[derive(Debug)]
-pub(super) struct Groups {
+pub(super) struct QuantPanels {
     codes: Codes,
-    /// bfloat16.
-    scales: Vec<Half>,
+    /// One line per group, bfloat16.
+    scales: Vec<Bf16Line>,
     /// Groups of a row.
     pub(super) count: usize,
     /// Inputs of a group.
     pub(super) group: usize,
 }
 
-impl Groups {
-    /// Packs panel by panel; rows that are not stored as `dtype` are quantized.
-    pub(super) fn new(rows: &Rows<'_, '_>, dtype: Dtype, team: &Team) -> Result<Self> {
+impl QuantPanels {
+    /// Packs panel by panel on all threads; rows that are not stored as `dtype`, q8 or q4, are quantized first.
+    pub(super) fn new(rows: &WeightRows<'_, '_>, dtype: Dtype, pool: &ThreadPool) -> Result<Self> {
         let group = if dtype == Dtype::Q8 {
             Q8_GROUP
         } else {
@@ -75,22 +76,22 @@ impl Groups {
                     blocks[i / 2].map_or(0, |b| b.codes()[p + i % 2 * Q8_PAIRS])
                 };
                 let scales = blocks.map(|b| b.map_or(0, |b| b.scale().to_bits()));
-                (from_fn(|p| from_fn(|i| code(p, i))), Half(scales))
+                (from_fn(|p| from_fn(|i| code(p, i))), Bf16Line(scales))
             };
-            Codes::Q8(Self::pack(rows, dtype, count, team, &mut scales, pack)?)
+            Codes::Q8(Self::pack(rows, dtype, count, pool, &mut scales, pack)?)
         } else {
             let pack = |stored: &[Option<&[u8]>; LANES], group: usize| {
                 let blocks = stored.map(|row| row.map(|row| Q4::at(row, group)));
                 let four =
                     |i: usize, at: usize| blocks[at / 4].map_or(0, |b| b.pairs()[4 * i + at % 4]);
-                let block = Block {
+                let block = Q4Group {
                     fours: from_fn(|i| from_fn(|at| four(i, at))),
                     factors: from_fn(|r| blocks.map(|b| b.map_or(0, |b| b.factors()[r]))),
                 };
                 let scales = blocks.map(|b| b.map_or(0, |b| b.scale().to_bits()));
-                (block, Half(scales))
+                (block, Bf16Line(scales))
             };
-            Codes::Q4(Self::pack(rows, dtype, count, team, &mut scales, pack)?)
+            Codes::Q4(Self::pack(rows, dtype, count, pool, &mut scales, pack)?)
         };
         Ok(Self {
             codes,
@@ -102,20 +103,20 @@ impl Groups {
 
     /// `pack` makes one group of sixteen rows' stored bytes; rows beyond the last output are absent.
     fn pack<G: Send>(
-        rows: &Rows<'_, '_>,
+        rows: &WeightRows<'_, '_>,
         dtype: Dtype,
         count: usize,
-        team: &Team,
-        scales: &mut Vec<Half>,
-        pack: impl Fn(&[Option<&[u8]>; LANES], usize) -> (G, Half) + Sync,
+        pool: &ThreadPool,
+        scales: &mut Vec<Bf16Line>,
+        pack: impl Fn(&[Option<&[u8]>; LANES], usize) -> (G, Bf16Line) + Sync,
     ) -> Result<Vec<G>> {
         let total = rows.panel_count() * count;
         let mut codes: Vec<G> = Vec::new();
         reserve(&mut codes, total, "a weight")?;
         reserve(scales, total, "the scales of a weight")?;
-        let code_share = Share::new(&mut codes.spare_capacity_mut()[..total]);
-        let scale_share = Share::new(&mut scales.spare_capacity_mut()[..total]);
-        team.each(rows.panel_count(), |_, panel| {
+        let code_share = SharedSlice::new(&mut codes.spare_capacity_mut()[..total]);
+        let scale_share = SharedSlice::new(&mut scales.spare_capacity_mut()[..total]);
+        pool.for_each(rows.panel_count(), |_, panel| {
             let mut room: [Vec<u8>; LANES] = Default::default();
             let mut stored = [None; LANES];
             for ((lane, room), stored) in room.iter_mut().enumerate().zip(&mut stored) {
@@ -141,6 +142,7 @@ impl Groups {
         Ok(codes)
     }
 
+    /// Bytes of codes, factors and scales.
     pub(super) fn bytes(&self) -> usize {
         let codes = match &self.codes {
             Codes::Q8(codes) => size_of_val(&codes[..]),
@@ -153,18 +155,22 @@ impl Groups {
     pub(super) fn place(&self, group: usize) -> (*const u8, usize) {
         match &self.codes {
             Codes::Q8(codes) => (codes[group..].as_ptr().cast(), size_of_val(&codes[0])),
-            Codes::Q4(codes) => (codes[group..].as_ptr().cast(), size_of::<Block>()),
+            Codes::Q4(codes) => (codes[group..].as_ptr().cast(), size_of::<Q4Group>()),
         }
     }
 }
 
-/// Writes groups `first..` of the panels as lines of whole numbers, then a line of scales per group.
+/// The kernel that writes groups `first..` of a panel as lines of whole numbers, and a line of scales per group.
 pub(super) struct Expand<'a> {
-    pub(super) groups: &'a Groups,
+    /// Where they are.
+    pub(super) groups: &'a QuantPanels,
+    /// The first group, counted through all panels.
     pub(super) first: usize,
+    /// Whole numbers, group after group.
     pub(super) lines: &'a mut [Line],
+    /// Scales widened to f32; their number says how many groups are expanded.
     pub(super) scales: &'a mut [Line],
-    /// The first of as many groups to bring nearer meanwhile.
+    /// The first of as many groups to prefetch meanwhile.
     pub(super) next: Option<usize>,
 }
 
@@ -181,14 +187,14 @@ impl Kernel for Expand<'_> {
         {
             s.store(s.load_half(&half.0), line);
         }
-        let ahead = self.ahead();
-        let burst = ahead.lines.div_ceil(groups.len().max(1));
+        let prefetch = self.prefetch();
+        let burst = prefetch.lines.div_ceil(groups.len().max(1));
         match &self.groups.codes {
             Codes::Q8(codes) => {
                 let lines = self.lines.as_chunks_mut::<Q8_PAIRS>().0.iter_mut();
                 for (group, (lines, codes)) in lines.zip(&codes[groups]).enumerate() {
                     for line in group * burst..(group + 1) * burst {
-                        ahead.fetch(1, line);
+                        prefetch.fetch(1, line);
                     }
                     for (line, codes) in lines.iter_mut().zip(codes) {
                         s.store_pairs(s.widen_pairs(codes), line);
@@ -198,7 +204,7 @@ impl Kernel for Expand<'_> {
             Codes::Q4(codes) => {
                 let lines = self.lines.chunks_exact_mut(Q4_GROUP / S::BYTES);
                 for (group, (lines, block)) in lines.zip(&codes[groups]).enumerate() {
-                    expand(s, block, lines, ahead.skip(group * burst, burst));
+                    expand(s, block, lines, prefetch.skip(group * burst, burst));
                 }
             }
         }
@@ -206,35 +212,35 @@ impl Kernel for Expand<'_> {
 }
 
 impl Expand<'_> {
-    /// The codes of the groups to come; fetches their scales, which are few.
+    /// The codes of the groups to come, to be fetched little by little; fetches their scales, which are few, at once.
     #[inline(always)]
-    fn ahead(&self) -> Ahead {
+    fn prefetch(&self) -> Prefetch {
         let count = self.scales.len();
         let Some(next) = self.next else {
-            return Ahead::NOTHING;
+            return Prefetch::NONE;
         };
         let Some(scales) = self.groups.scales.get(next..next + count) else {
-            return Ahead::NOTHING;
+            return Prefetch::NONE;
         };
         let lines = size_of_val(scales).div_ceil(64);
-        let scales = Ahead::new(scales.as_ptr().cast(), lines);
+        let scales = Prefetch::new(scales.as_ptr().cast(), lines);
         for line in 0..lines {
             scales.fetch(1, line);
         }
         let (start, bytes) = self.groups.place(next);
-        Ahead::new(start, (count * bytes).div_ceil(64))
+        Prefetch::new(start, (count * bytes).div_ceil(64))
     }
 }
 
 /// Writes a group of q4 as lines of whole numbers.
 #[inline(always)]
-fn expand<S: Simd>(s: S, block: &Block, lines: &mut [Line], ahead: Ahead) {
+fn expand<S: Simd>(s: S, block: &Q4Group, lines: &mut [Line], prefetch: Prefetch) {
     let (first, second) = lines.split_at_mut(Q4_GROUP / 2 / S::BYTES);
     let each = 4 / S::BYTES;
-    let burst = ahead.lines.div_ceil(RUNS / 2);
+    let burst = prefetch.lines.div_ceil(RUNS / 2);
     for run in 0..RUNS / 2 {
         for line in run * burst..(run + 1) * burst {
-            ahead.fetch(1, line);
+            prefetch.fetch(1, line);
         }
         let factors = [
             s.factors(&block.factors[run]),
@@ -249,7 +255,7 @@ fn expand<S: Simd>(s: S, block: &Block, lines: &mut [Line], ahead: Ahead) {
     }
 }
 
-/// Stores levels times factors.
+/// Stores levels times factors, divided by 16 and rounded: two lines of pairs, or one of fours.
 #[inline(always)]
 fn scaled<S: Simd>(s: S, levels: S::I, factors: S::I, lines: &mut [Line]) {
     let [even, odd] = s.split(levels);

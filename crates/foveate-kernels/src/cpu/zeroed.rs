@@ -1,4 +1,8 @@
 //! Memory that begins as zeros without anybody having written them.
+//!
+//! Stores of keys and values are large and zero at first. The operating system hands out pages of zeros on first
+//! touch, so nobody spends time on writing them, and on machines with several memory controllers a page lies near
+//! the thread that wrote it first.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::marker::PhantomData;
@@ -13,13 +17,13 @@ use crate::memory::want_large_pages;
 ///
 /// # Safety
 /// All zero bits must be a value of it, it must be plain data, and its alignment at most 64.
-pub(super) unsafe trait Zero: Copy {}
+pub(super) unsafe trait Zeroable: Copy {}
 // SAFETY: sixteen zeros.
-unsafe impl Zero for Line {}
+unsafe impl Zeroable for Line {}
 
 /// Values in memory that begins as zeros and that nobody has touched: its pages come when they are written,
 /// on the thread that writes them.
-pub(super) struct Pages<T> {
+pub(super) struct Zeroed<T> {
     /// As it was allocated; the values begin at the first cache line in it.
     memory: *mut u8,
     layout: Layout,
@@ -28,12 +32,12 @@ pub(super) struct Pages<T> {
 }
 
 // SAFETY: it owns its memory as a `Vec` does.
-unsafe impl<T: Send> Send for Pages<T> {}
+unsafe impl<T: Send> Send for Zeroed<T> {}
 // SAFETY: as above.
-unsafe impl<T: Sync> Sync for Pages<T> {}
+unsafe impl<T: Sync> Sync for Zeroed<T> {}
 
-impl<T: Zero> Pages<T> {
-    /// `len` zeros.
+impl<T: Zeroable> Zeroed<T> {
+    /// `len` zeros for `what`, a noun that an error names when there is no room for them.
     pub(super) fn new(len: usize, what: &'static str) -> Result<Self> {
         let refused = || Error::Memory {
             what,
@@ -60,7 +64,8 @@ impl<T: Zero> Pages<T> {
     }
 }
 
-impl<T> Pages<T> {
+impl<T> Zeroed<T> {
+    /// The first value, at the beginning of a cache line.
     fn start(&self) -> *mut T {
         // SAFETY: there is a line more than the values need.
         unsafe {
@@ -71,7 +76,7 @@ impl<T> Pages<T> {
     }
 }
 
-impl<T> Deref for Pages<T> {
+impl<T> Deref for Zeroed<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -80,21 +85,21 @@ impl<T> Deref for Pages<T> {
     }
 }
 
-impl<T> DerefMut for Pages<T> {
+impl<T> DerefMut for Zeroed<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as above, and it is borrowed alone.
         unsafe { std::slice::from_raw_parts_mut(self.start(), self.len) }
     }
 }
 
-impl<T> Drop for Pages<T> {
+impl<T> Drop for Zeroed<T> {
     fn drop(&mut self) {
         // SAFETY: allocated with this layout; plain data needs no drop.
         unsafe { dealloc(self.memory, self.layout) };
     }
 }
 
-impl<T> std::fmt::Debug for Pages<T> {
+impl<T> std::fmt::Debug for Zeroed<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} values", self.len)
     }
@@ -102,12 +107,12 @@ impl<T> std::fmt::Debug for Pages<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, Pages};
+    use super::{Line, Zeroed};
 
     #[test]
     fn they_begin_as_zeros_at_a_cache_line_and_keep_what_is_written() {
         for len in [0, 1, 3, 100_000] {
-            let mut pages: Pages<Line> = Pages::new(len, "test").expect("memory");
+            let mut pages: Zeroed<Line> = Zeroed::new(len, "test").expect("memory");
             assert_eq!(pages.len(), len);
             assert_eq!(pages.as_ptr().align_offset(64), 0);
             assert!(
@@ -123,7 +128,7 @@ mod tests {
     #[test]
     fn more_than_there_can_be_is_refused() {
         for len in [usize::MAX, usize::MAX / 64, usize::MAX / 128] {
-            assert!(Pages::<Line>::new(len, "test").is_err());
+            assert!(Zeroed::<Line>::new(len, "test").is_err());
         }
     }
 }

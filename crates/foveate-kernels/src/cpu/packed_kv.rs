@@ -1,14 +1,18 @@
 //! An attention's keys and values, laid out for the kernels.
+//!
+//! A plan counts keys through the rows that were just computed and then through those of every store. Each of
+//! these is a [`KvSource`]. Keys are rotated by the angles of this step's positions and put into tiles; values are
+//! put into panels, except for f32 values of a store, which lie in panels already and are read where they are.
 
 use std::ops::Range;
 
-use super::isa::Chosen;
-use super::kv::{KvRows, Part};
-use super::lines::{LANES, Line, Scratch, floats_mut, prefetch};
-use super::plan::Schedule;
-use super::share::Share;
+use super::attention_plan::AttentionPlan;
+use super::isa::DetectedIsa;
+use super::kv::{KvRows, KvSlice};
+use super::lines::{LANES, Line, LineBuf, floats_mut, prefetch};
+use super::rope::{Angles, Rope};
+use super::shared_slice::SharedSlice;
 use super::transpose::transpose;
-use super::turn::Turn;
 use crate::backend::Heads;
 use crate::error::Result;
 use crate::rows::Rows;
@@ -18,18 +22,21 @@ const TASK_TILES: usize = 2;
 /// Rows of values that are on their way while one is packed.
 const VALUES_AHEAD: usize = 4;
 
-/// Rows of keys and values: those just computed, or those that were stored.
+/// Where rows of keys and values come from.
 #[derive(Clone, Copy)]
-enum Place<'a> {
+enum KvOrigin<'a> {
+    /// Computed in this layer, row after row.
     Fresh(&'a Rows),
+    /// Stored in an earlier step or in this layer, head by head.
     Stored(&'a KvRows),
 }
 
 /// Some of the rows that a plan counts through, and where they are packed.
-pub(super) struct Source<'a> {
-    from: Place<'a>,
+pub(super) struct KvSource<'a> {
+    origin: KvOrigin<'a>,
     /// The plan's number of its first row.
     pub(super) first: usize,
+    /// How many rows it has.
     pub(super) rows: usize,
     /// Its first float among a head's packed keys.
     keys: usize,
@@ -40,9 +47,11 @@ pub(super) struct Source<'a> {
 }
 
 /// All rows that a plan counts through.
-pub(super) struct Sources<'a> {
-    parts: Vec<Source<'a>>,
+pub(super) struct KvSources<'a> {
+    isa: DetectedIsa,
+    all: Vec<KvSource<'a>>,
     tile_rows: usize,
+    /// How many rows they have together.
     pub(super) rows: usize,
     /// Floats of a head's packed keys.
     keys: usize,
@@ -51,27 +60,35 @@ pub(super) struct Sources<'a> {
     tasks: usize,
 }
 
-impl<'a> Sources<'a> {
-    pub(super) fn new(isa: Chosen, heads: &Heads, fresh: &'a Rows, stored: &[&'a KvRows]) -> Self {
-        let mut all = Self {
-            parts: Vec::with_capacity(1 + stored.len()),
+impl<'a> KvSources<'a> {
+    /// The fresh rows first, then each store's, as [`Span::keys`](crate::Span::keys) counts them.
+    pub(super) fn new(
+        isa: DetectedIsa,
+        heads: &Heads,
+        fresh: &'a Rows,
+        stored: &[&'a KvRows],
+    ) -> Self {
+        let mut sources = Self {
+            isa,
+            all: Vec::with_capacity(1 + stored.len()),
             tile_rows: isa.tile().0,
             rows: 0,
             keys: 0,
             values: 0,
             tasks: 0,
         };
-        all.push(heads, Place::Fresh(fresh), fresh.rows);
+        sources.push(heads, KvOrigin::Fresh(fresh), fresh.rows);
         for stored in stored {
-            all.push(heads, Place::Stored(stored), stored.shape.rows);
+            sources.push(heads, KvOrigin::Stored(stored), stored.shape.rows);
         }
-        all
+        sources
     }
 
-    fn push(&mut self, heads: &Heads, from: Place<'a>, rows: usize) {
-        let read_where_stored = matches!(from, Place::Stored(stored) if stored.lines(0).is_some());
-        self.parts.push(Source {
-            from,
+    fn push(&mut self, heads: &Heads, origin: KvOrigin<'a>, rows: usize) {
+        let read_where_stored =
+            matches!(origin, KvOrigin::Stored(stored) if stored.lines(0).is_some());
+        self.all.push(KvSource {
+            origin,
             first: self.rows,
             rows,
             keys: self.keys,
@@ -86,88 +103,89 @@ impl<'a> Sources<'a> {
         self.tasks += rows.div_ceil(TASK_TILES * self.tile_rows);
     }
 
-    /// The one that has all these keys.
-    pub(super) fn find(&self, keys: &Range<usize>) -> Option<&Source<'a>> {
-        let last = self.parts.partition_point(|part| part.first <= keys.start);
+    /// The source that has all these keys, or none if they are in several.
+    pub(super) fn find(&self, keys: &Range<usize>) -> Option<&KvSource<'a>> {
+        let last = self
+            .all
+            .partition_point(|source| source.first <= keys.start);
         // Of several that begin there, only the last has rows.
-        let part = &self.parts[last.checked_sub(1)?];
-        (keys.end <= part.first + part.rows).then_some(part)
+        let source = &self.all[last.checked_sub(1)?];
+        (keys.end <= source.first + source.rows).then_some(source)
     }
 }
 
-/// Keys and values of some heads.
-pub(super) struct Operands<'a> {
-    isa: Chosen,
-    sources: &'a Sources<'a>,
+/// Keys and values of some heads, in memory that all threads pack and then read.
+pub(super) struct PackedKv<'a> {
+    sources: &'a KvSources<'a>,
     heads: Heads,
     kv_heads: Range<usize>,
-    schedule: &'a Schedule,
+    plan: &'a AttentionPlan,
     /// `[heads][sources][tiles][dim][tile rows]`
-    keys: Share<'a, f32>,
+    keys: SharedSlice<'a, f32>,
     /// `[heads][sources][dim / 16][rows]`
-    values: Share<'a, Line>,
+    values: SharedSlice<'a, Line>,
 }
 
 /// One head's keys and values of one source.
-pub(super) struct Head<'a> {
-    /// `[tiles][dim][tile rows]`
+pub(super) struct HeadKv<'a> {
+    /// `[tiles][dim][tile rows]`, rotated; rows that fill up the last tile are unspecified.
     pub(super) keys: &'a [f32],
     /// `[dim / 16][rows]`
     pub(super) values: &'a [Line],
+    /// Rows of both.
     pub(super) rows: usize,
 }
 
-impl<'a> Operands<'a> {
+impl<'a> PackedKv<'a> {
+    /// Room for the key heads `kv_heads` in the given memory; nothing is packed yet.
     pub(super) fn new(
-        isa: Chosen,
-        sources: &'a Sources<'a>,
+        sources: &'a KvSources<'a>,
         heads: Heads,
         kv_heads: Range<usize>,
-        schedule: &'a Schedule,
-        keys: &'a mut Scratch,
-        values: &'a mut Scratch,
+        plan: &'a AttentionPlan,
+        [keys, values]: [&'a mut LineBuf; 2],
     ) -> Result<Self> {
         let keys = keys.floats(kv_heads.len() * sources.keys)?;
         let values = values.lines(kv_heads.len() * sources.values)?;
         Ok(Self {
-            isa,
             sources,
             heads,
-            schedule,
-            keys: Share::new(keys),
-            values: Share::new(values),
+            plan,
+            keys: SharedSlice::new(keys),
+            values: SharedSlice::new(values),
             kv_heads,
         })
     }
 
+    /// How many calls of [`PackedKv::pack`] pack everything.
     pub(super) fn tasks(&self) -> usize {
         self.sources.tasks
     }
 
-    /// Packs some rows of all heads. `room` is for rotated rows, and for widened ones.
-    pub(super) fn pack(&self, task: usize, room: &mut Scratch) {
-        let parts = &self.sources.parts;
-        let source = &parts[parts.partition_point(|part| part.task <= task) - 1];
+    /// Packs some rows of all heads, unless no query reads them. `room` is for rotated rows, and for widened ones.
+    pub(super) fn pack(&self, task: usize, room: &mut LineBuf) {
+        let sources = &self.sources.all;
+        let source = &sources[sources.partition_point(|source| source.task <= task) - 1];
         let step = TASK_TILES * self.sources.tile_rows;
         let first = (task - source.task) * step;
         let rows = first..(first + step).min(source.rows);
         let counted = source.first + rows.start..source.first + rows.end;
-        if !self.schedule.reads(&counted) {
+        if !self.plan.reads(&counted) {
             return;
         }
         let room = room
-            .floats(turn_room(self.heads.dim))
-            .expect("the desk was prepared for two times sixteen rows");
+            .floats(rotation_room(self.heads.dim))
+            .expect("the scratch memory was prepared for two times sixteen rows");
         for tile in rows.clone().step_by(self.sources.tile_rows) {
             let tile = tile..(tile + self.sources.tile_rows).min(rows.end);
-            match source.from {
-                Place::Fresh(fresh) => self.pack_keys(source, fresh, tile, room),
-                Place::Stored(stored) => self.turn_keys(source, stored, tile, room),
+            match source.origin {
+                KvOrigin::Fresh(fresh) => self.pack_keys(source, fresh, tile, room),
+                KvOrigin::Stored(stored) => self.rotate_stored(source, stored, tile, room),
             }
         }
-        match (source.from, source.values) {
-            (Place::Fresh(fresh), Some(at)) => self.pack_values(source, fresh, rows, at),
-            (Place::Stored(stored), Some(at)) => self.widen_values(source, stored, &rows, at),
+        match (source.origin, source.values) {
+            (KvOrigin::Fresh(fresh), Some(at)) => self.pack_values(source, fresh, rows, at),
+            (KvOrigin::Stored(stored), Some(at)) => self.widen_values(source, stored, &rows, at),
             (_, None) => {}
         }
     }
@@ -177,7 +195,7 @@ impl<'a> Operands<'a> {
     /// # Safety
     /// No tile of a head may be taken twice at a time.
     #[expect(clippy::mut_from_ref, reason = "a part of what tasks share")]
-    unsafe fn tile(&self, source: &Source<'_>, head: usize, row: usize) -> &mut [f32] {
+    unsafe fn tile(&self, source: &KvSource<'_>, head: usize, row: usize) -> &mut [f32] {
         let at = head * self.sources.keys + source.keys + row * self.heads.dim;
         // SAFETY: the caller's promise.
         unsafe {
@@ -186,26 +204,26 @@ impl<'a> Operands<'a> {
         }
     }
 
-    /// Cosines and sines of some of a source's rows.
-    fn turns(&self, source: &Source<'_>, rows: &Range<usize>) -> Option<(&[f32], usize)> {
-        let turns = self.schedule.turns.as_ref()?;
-        Some(turns.keys(source.first + rows.start..source.first + rows.end))
+    /// The angles of some of a source's rows, if keys are rotated.
+    fn angles(&self, source: &KvSource<'_>, rows: &Range<usize>) -> Option<Angles<'_>> {
+        let rope = self.plan.rope.as_ref()?;
+        Some(rope.keys(source.first + rows.start..source.first + rows.end))
     }
 
-    /// Rotates rows and puts them side by side.
-    fn pack_keys(&self, source: &Source<'_>, fresh: &Rows, tile: Range<usize>, room: &mut [f32]) {
+    /// Rotates a tile of fresh rows and puts them side by side: `[tile rows][dim]` becomes `[dim][tile rows]`.
+    fn pack_keys(&self, source: &KvSource<'_>, fresh: &Rows, tile: Range<usize>, room: &mut [f32]) {
         let width = self.heads.dim;
         for head in self.kv_heads.clone() {
             // Heads of one row are far from those of the next, where hardware does not look ahead.
             for row in tile.end..(tile.end + tile.len()).min(source.rows) {
                 prefetch(&fresh.row(row)[head * width..(head + 1) * width]);
             }
-            self.isa.run(Turn {
+            self.sources.isa.run(Rope {
                 x: &fresh.data[tile.start * fresh.width + head * width..],
                 stride: fresh.width,
                 rows: tile.len(),
                 width,
-                by: self.turns(source, &tile),
+                angles: self.angles(source, &tile),
                 scale: 1.0,
                 out: room,
             });
@@ -217,18 +235,18 @@ impl<'a> Operands<'a> {
     }
 
     /// Rotates rows that are stored side by side already: as one long row, by the angles side by side.
-    fn turn_keys(
+    fn rotate_stored(
         &self,
-        source: &Source<'_>,
+        source: &KvSource<'_>,
         stored: &KvRows,
         tile: Range<usize>,
         room: &mut [f32],
     ) {
         let (width, step) = (self.heads.dim, self.sources.tile_rows);
-        let (angles, wide) = room.split_at_mut(LANES * (width + LANES));
-        let by = self.turns(source, &tile).map(|(table, half)| {
-            transpose(table, 2 * half, tile.len(), 2 * half, angles, step);
-            (&angles[..2 * half * step], half * step)
+        let (beside, wide) = room.split_at_mut(LANES * (width + LANES));
+        let angles = self.angles(source, &tile).map(|(table, half)| {
+            transpose(table, 2 * half, tile.len(), 2 * half, beside, step);
+            (&beside[..2 * half * step], half * step)
         });
         for head in self.kv_heads.clone() {
             // Heads are far from each other, where hardware does not look ahead.
@@ -240,20 +258,20 @@ impl<'a> Operands<'a> {
                     .prefetch();
             }
             let x = match stored.keys(head, tile.start / step) {
-                Part::Floats(x) => x,
-                halves @ Part::Halves(_) => {
-                    halves.write(&mut wide[..width * step]);
+                KvSlice::F32(x) => x,
+                bf16 @ KvSlice::Bf16(_) => {
+                    bf16.write(&mut wide[..width * step]);
                     &wide[..width * step]
                 }
             };
             // SAFETY: every tile of every head is packed by one task.
             let out = unsafe { self.tile(source, head - self.kv_heads.start, tile.start) };
-            self.isa.run(Turn {
+            self.sources.isa.run(Rope {
                 x,
                 stride: 0,
                 rows: 1,
                 width: width * step,
-                by,
+                angles,
                 scale: 1.0,
                 out,
             });
@@ -267,7 +285,7 @@ impl<'a> Operands<'a> {
     #[expect(clippy::mut_from_ref, reason = "a part of what tasks share")]
     unsafe fn lines(
         &self,
-        (source, at): (&Source<'_>, usize),
+        (source, at): (&KvSource<'_>, usize),
         head: usize,
         panel: usize,
         rows: &Range<usize>,
@@ -277,7 +295,8 @@ impl<'a> Operands<'a> {
         unsafe { self.values.part(first + rows.start..first + rows.end) }
     }
 
-    fn pack_values(&self, source: &Source<'_>, fresh: &Rows, rows: Range<usize>, at: usize) {
+    /// Copies rows of fresh values into panels, the last of which is filled up with zeros.
+    fn pack_values(&self, source: &KvSource<'_>, fresh: &Rows, rows: Range<usize>, at: usize) {
         let width = self.heads.dim;
         let skipped = self.heads.kv_count + self.kv_heads.start;
         let columns = skipped * width..(skipped + self.kv_heads.len()) * width;
@@ -302,7 +321,8 @@ impl<'a> Operands<'a> {
         }
     }
 
-    fn widen_values(&self, source: &Source<'_>, stored: &KvRows, rows: &Range<usize>, at: usize) {
+    /// Widens bf16 values, which lie in panels already, to f32.
+    fn widen_values(&self, source: &KvSource<'_>, stored: &KvRows, rows: &Range<usize>, at: usize) {
         for head in self.kv_heads.clone() {
             for panel in 0..self.heads.dim.div_ceil(LANES) {
                 let here = head - self.kv_heads.start;
@@ -317,21 +337,21 @@ impl<'a> Operands<'a> {
     ///
     /// # Safety
     /// All tasks must have been packed, and nobody may pack any more.
-    pub(super) unsafe fn head(&self, source: &Source<'a>, head: usize) -> Head<'_> {
+    pub(super) unsafe fn head(&self, source: &KvSource<'a>, head: usize) -> HeadKv<'_> {
         let keys = source.rows.next_multiple_of(self.sources.tile_rows) * self.heads.dim;
         let lines = source.rows * self.heads.dim.div_ceil(LANES);
         let first_key = head * self.sources.keys + source.keys;
         // SAFETY: nobody writes, by the caller's promise.
         let (all_keys, all_values) = unsafe { (self.keys.all(), self.values.all()) };
-        let values = match (source.values, source.from) {
+        let values = match (source.values, source.origin) {
             (Some(at), _) => &all_values[head * self.sources.values + at..][..lines],
-            (None, Place::Stored(stored)) => {
+            (None, KvOrigin::Stored(stored)) => {
                 let lines = stored.lines(self.kv_heads.start + head);
                 lines.expect("values that are not packed are read where they are stored")
             }
-            (None, Place::Fresh(_)) => unreachable!("the values of fresh rows are packed"),
+            (None, KvOrigin::Fresh(_)) => unreachable!("the values of fresh rows are packed"),
         };
-        Head {
+        HeadKv {
             keys: &all_keys[first_key..first_key + keys],
             values,
             rows: source.rows,
@@ -339,7 +359,7 @@ impl<'a> Operands<'a> {
     }
 }
 
-/// Floats of room that packing needs: twice sixteen rows.
-pub(super) fn turn_room(dim: usize) -> usize {
+/// Floats of room that packing needs for heads of `dim` numbers: twice sixteen rotated rows.
+pub(super) fn rotation_room(dim: usize) -> usize {
     2 * LANES * (dim + LANES)
 }

@@ -1,17 +1,21 @@
 //! Operations that go through rows of activations once: norm, embed, combine, scatter.
+//!
+//! They are bound by memory, so threads share them only where there are more floats than one thread reads while
+//! another wakes ([`ThreadPool::for_rows`]).
 
 use std::ops::Range;
 
-use super::isa::{Chosen, Kernel, Simd};
+use super::isa::{DetectedIsa, Kernel, Simd};
 use super::lines::LANES;
-use super::panels::Packed;
-use super::share::Share;
-use super::team::Team;
+use super::panels::PackedWeight;
+use super::shared_slice::SharedSlice;
+use super::thread_pool::ThreadPool;
 use crate::backend::{Into, Norm, NormKind, RowMap};
 use crate::error::{Error, Result, same};
 use crate::rows::{Rows, check_rows, check_scatter};
 
-pub(super) fn embed(table: &Packed, ids: &[u32], out: &mut Rows, at: usize) -> Result<()> {
+/// [`Backend::embed`](crate::Backend::embed), on the calling thread: an answer looks up few ids.
+pub(super) fn embed(table: &PackedWeight, ids: &[u32], out: &mut Rows, at: usize) -> Result<()> {
     same("width of an embedding", table.inputs, out.width)?;
     let width = out.width;
     let slots = out.place("rows of embeddings", at, ids.len())?;
@@ -24,8 +28,9 @@ pub(super) fn embed(table: &Packed, ids: &[u32], out: &mut Rows, at: usize) -> R
     Ok(())
 }
 
+/// [`Backend::combine`](crate::Backend::combine).
 pub(super) fn combine(
-    team: &Team,
+    pool: &ThreadPool,
     x: &Rows,
     map: &RowMap,
     out: &mut Rows,
@@ -34,9 +39,9 @@ pub(super) fn combine(
     same("width of combined rows", x.width, out.width)?;
     map.check(x.rows)?;
     let width = out.width;
-    let share = Share::new(out.place("combined rows", at, map.rows())?);
+    let share = SharedSlice::new(out.place("combined rows", at, map.rows())?);
     let sources = map.from.len().div_ceil(map.rows().max(1));
-    team.rows(map.rows(), width * (1 + sources), |rows| {
+    pool.for_rows(map.rows(), width * (1 + sources), |rows| {
         for i in rows {
             // SAFETY: each row is written by one task.
             let row = unsafe { share.part(i * width..(i + 1) * width) };
@@ -51,8 +56,10 @@ pub(super) fn combine(
     Ok(())
 }
 
+/// [`Backend::scatter`](crate::Backend::scatter). Where the slots do not ascend, two rows may go to one of them, and
+/// the calling thread alone does all in order.
 pub(super) fn scatter(
-    team: &Team,
+    pool: &ThreadPool,
     x: &Rows,
     from: &[u32],
     to: &[u32],
@@ -61,7 +68,7 @@ pub(super) fn scatter(
 ) -> Result<()> {
     check_scatter(x, from, to, out)?;
     let width = out.width;
-    let share = Share::new(&mut out.data);
+    let share = SharedSlice::new(&mut out.data);
     let scatter = |range: Range<usize>| {
         for i in range {
             let (row, to) = (x.row(from[i] as usize), to[i] as usize);
@@ -74,16 +81,17 @@ pub(super) fn scatter(
         }
     };
     if to.is_sorted_by(|a, b| a < b) {
-        team.rows(from.len(), 2 * x.width, scatter);
+        pool.for_rows(from.len(), 2 * x.width, scatter);
     } else {
         scatter(0..from.len());
     }
     Ok(())
 }
 
+/// [`Backend::norm`](crate::Backend::norm).
 pub(super) fn norm(
-    isa: Chosen,
-    team: &Team,
+    isa: DetectedIsa,
+    pool: &ThreadPool,
     x: &Rows,
     rows: Option<&[u32]>,
     norm: &Norm<'_, Rows>,
@@ -99,8 +107,8 @@ pub(super) fn norm(
     }
     let count = rows.map_or(x.rows, <[u32]>::len);
     out.resize(count)?;
-    let share = Share::new(&mut out.data);
-    team.rows(count, 4 * x.width, |range| {
+    let share = SharedSlice::new(&mut out.data);
+    pool.for_rows(count, 4 * x.width, |range| {
         for i in range {
             let source = rows.map_or(i, |rows| rows[i] as usize);
             // SAFETY: each row is written by one task.
@@ -115,6 +123,7 @@ pub(super) fn norm(
     Ok(())
 }
 
+/// The kernel that normalises one row, with sums in f32.
 struct Normalise<'a> {
     x: &'a [f32],
     norm: &'a Norm<'a, Rows>,

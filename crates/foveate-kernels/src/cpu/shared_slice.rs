@@ -1,21 +1,26 @@
-//! A slice that several workers write at once, each in its own part.
+//! A slice that several threads write at once, each in its own part.
+//!
+//! Rows, tiles and panels of one buffer are written by different tasks. Their places are computed and not always
+//! contiguous, so the borrow checker cannot split the slice for them; the one promise that replaces it is stated at
+//! [`SharedSlice::part`], and every caller says why it holds.
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Hands out disjoint mutable parts of one slice to several threads.
-pub(super) struct Share<'a, T> {
+pub(super) struct SharedSlice<'a, T> {
     start: *mut T,
     len: usize,
     slice: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: it stands for a `&mut [T]`, and `part` obliges its callers to take disjoint parts.
-unsafe impl<T: Send> Send for Share<'_, T> {}
+unsafe impl<T: Send> Send for SharedSlice<'_, T> {}
 // SAFETY: as above; all access goes through `part`.
-unsafe impl<T: Send> Sync for Share<'_, T> {}
+unsafe impl<T: Send> Sync for SharedSlice<'_, T> {}
 
-impl<'a, T> Share<'a, T> {
+impl<'a, T> SharedSlice<'a, T> {
+    /// Borrows the slice for as long as parts of it may be taken.
     pub(super) fn new(slice: &'a mut [T]) -> Self {
         Self {
             start: slice.as_mut_ptr(),
@@ -24,7 +29,7 @@ impl<'a, T> Share<'a, T> {
         }
     }
 
-    /// The elements `range`.
+    /// The elements `range`, to be written. Panics when they are not all inside the slice.
     ///
     /// # Safety
     /// No element may be in two parts that are alive at the same time.
