@@ -1,14 +1,17 @@
 //! Every combination of settings either answers or is refused by name, and docs/combinations.md says
 //! which: it is written by this test (`FOVEATE_WRITE_DOCS=1`) and compared with it otherwise.
+//!
+//! All combinations are asked. Answers run for as many as hold every pair of settings that may be
+//! chosen together, and for all of them with `FOVEATE_ALL_COMBINATIONS=1`.
 
 mod explore;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use explore::{Explored, Model, Setting, combinations, explore};
+use explore::{Explored, Model, Setting, covering, explore, labels, pairs_of};
 use foveate_core::{
     CACHES, CacheMethod, CacheSettings, Denoiser, METHODS, Method, Options, POLICIES,
     PruneSettings, Remasking, Schedule,
@@ -157,10 +160,10 @@ fn choices(dimensions: &[Dimension]) -> Vec<&[Setting]> {
 #[test]
 fn the_table_of_combinations_is_what_happens() {
     let model = Model::new();
-    let explored = groups(&model).map(|group| {
-        let explored = explore(&model, &choices(&group));
-        (group, explored)
-    });
+    let groups = groups(&model);
+    let explored = groups
+        .each_ref()
+        .map(|group| (group, explore(&model, &choices(group))));
     let page = page(&explored);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/combinations.md");
     if std::env::var_os("FOVEATE_WRITE_DOCS").is_some() {
@@ -174,18 +177,49 @@ fn the_table_of_combinations_is_what_happens() {
     );
 }
 
+/// The combinations whose answers run.
+fn chosen<'s>(explored: &Explored<'s>) -> Vec<Vec<&'s Setting>> {
+    match std::env::var_os("FOVEATE_ALL_COMBINATIONS") {
+        Some(_) => explored.answering.clone(),
+        None => covering(&explored.answering),
+    }
+}
+
+#[test]
+fn every_pair_of_settings_is_refused_or_held_by_a_few_chosen_combinations() {
+    let model = Model::new();
+    for group in groups(&model) {
+        let explored = explore(&model, &choices(&group));
+        let few = covering(&explored.answering);
+        let held: BTreeSet<_> = few.iter().flat_map(|choices| pairs_of(choices)).collect();
+        let mut widest = 0;
+        for (index, left) in group.iter().enumerate() {
+            for right in &group[index + 1..] {
+                widest = widest.max(left.choices.len() * right.choices.len());
+                for left in &left.choices {
+                    for right in &right.choices {
+                        let pair = (left.label(), right.label());
+                        let refused = explored.pairs.contains_key(&pair);
+                        assert_ne!(held.contains(&pair), refused, "{pair:?}");
+                    }
+                }
+            }
+        }
+        // Two dimensions alone ask for their product; the others should ask for little more.
+        assert!(few.len() <= 2 * widest, "{} of {widest}", few.len());
+    }
+}
+
 #[test]
 fn every_combination_answers_in_a_batch_of_others_as_it_does_alone() {
     let model = Model::new();
-    let groups = groups(&model);
     let mut started: Vec<(String, Denoiser)> = Vec::new();
-    for combination in groups
-        .iter()
-        .flat_map(|group| combinations(&choices(group)))
-    {
-        let labels: Vec<String> = combination.iter().map(|choice| choice.label()).collect();
-        let answering = model.start(&combination).into_iter().flatten();
-        started.extend(answering.map(|denoiser| (labels.join(", "), denoiser)));
+    for group in groups(&model) {
+        for combination in chosen(&explore(&model, &choices(&group))) {
+            for denoiser in model.start(&combination) {
+                started.push((labels(&combination), denoiser.expect("it answers")));
+            }
+        }
     }
     // Neighbours differ in their last choices only; a stride brings unlike ones together.
     let batches = started.len().div_ceil(BATCH);
@@ -205,35 +239,34 @@ const BATCH: usize = 24;
 #[test]
 fn keeping_every_token_changes_no_combination() {
     let model = Model::new();
-    let [mut others, _] = groups(&model);
-    let prunes = others.remove(0).choices;
+    let [group, _] = groups(&model);
+    let answers = |combination: &[&Setting]| {
+        let started: Result<Vec<_>, _> = model.start(combination).into_iter().collect();
+        model.finish(started.unwrap_or_else(|error| panic!("{}: {error}", labels(combination))))
+    };
     let all = Setting::new("keep", "1", |options| {
         if let Some(prune) = &mut options.prune {
             prune.keep = 1.0;
         }
     });
-    for combination in combinations(&choices(&others)) {
-        let answers = |prune| {
-            let chosen = [&[prune], combination.as_slice(), &[&all]].concat();
-            let started: Result<Vec<_>, _> = model.start(&chosen).into_iter().collect();
-            started.map(|denoisers| model.finish(denoisers))
+    let mut unpruned = BTreeMap::new();
+    for combination in chosen(&explore(&model, &choices(&group))) {
+        let [prune, others @ ..] = combination.as_slice() else {
+            unreachable!("the first choice is how to prune");
         };
-        let Ok(plain) = answers(&prunes[0]) else {
-            continue;
-        };
-        for prune in &prunes[1..] {
-            if let Ok(answers) = answers(prune) {
-                let labels: Vec<String> = combination.iter().map(|choice| choice.label()).collect();
-                assert_eq!(answers, plain, "{}, {}", prune.label(), labels.join(", "));
-            }
-        }
+        let plain = unpruned
+            .entry(labels(others))
+            .or_insert_with(|| answers(others));
+        let pruned = answers(&[&combination, &[&all][..]].concat());
+        assert_eq!(&pruned, plain, "{}, {}", prune.label(), labels(others));
     }
 }
 
-fn page(explored: &[(Vec<Dimension>, Explored)]) -> String {
+fn page(explored: &[(&Vec<Dimension>, Explored<'_>)]) -> String {
     let mut page = "# Which settings combine\n\n\
-        Written by `crates/foveate-core/tests/combinations.rs`, which tries them on a small random \
-        model, with two pictures and without one; do not edit. \
+        Written by `crates/foveate-core/tests/combinations.rs`, which asks a small random model for \
+        all of them, with two pictures and without one, and lets as many answers run as hold every \
+        pair of settings (`.ci/full`: all answers); do not edit. \
         `FOVEATE_WRITE_DOCS=1 cargo test -p foveate-core --test combinations` writes it anew.\n\n"
         .to_owned();
     for (group, explored) in explored {
@@ -244,7 +277,7 @@ fn page(explored: &[(Vec<Dimension>, Explored)]) -> String {
             page,
             "- every combination of {} and {last}: {} answer, {} are refused",
             others.join(", "),
-            explored.tried - explored.refused,
+            explored.answering.len(),
             explored.refused,
         );
     }

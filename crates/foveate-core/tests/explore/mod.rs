@@ -1,5 +1,7 @@
 //! Trying every combination of settings on a small random model.
 
+mod cover;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,6 +10,8 @@ use foveate_core::{
     Progress, PromptToken, SHAPES, VisionShape, VisualTokens,
 };
 use foveate_kernels::{Cpu, Heads};
+
+pub(crate) use cover::covering;
 
 /// A choice within one dimension.
 pub(crate) struct Setting {
@@ -40,18 +44,19 @@ impl Setting {
 }
 
 /// What came of all combinations.
-pub(crate) struct Explored {
-    pub(crate) tried: usize,
+pub(crate) struct Explored<'s> {
+    /// Combinations that can be asked.
+    pub(crate) answering: Vec<Vec<&'s Setting>>,
+    /// How many cannot.
     pub(crate) refused: usize,
     /// Pairs that no combination may hold, with the reason.
     pub(crate) pairs: BTreeMap<(String, String), String>,
 }
 
-/// Runs every combination of one choice per dimension.
+/// Asks every combination of one choice per dimension, without a step of its answer.
 ///
-/// Panics unless each either answers fully or is refused, and unless every refusal is explained by a
-/// pair that is refused whatever else is chosen.
-pub(crate) fn explore(model: &Model, dimensions: &[&[Setting]]) -> Explored {
+/// Panics unless every refusal is explained by a pair that is refused whatever else is chosen.
+pub(crate) fn explore<'s>(model: &Model, dimensions: &[&'s [Setting]]) -> Explored<'s> {
     let combinations = combinations(dimensions);
     let outcomes: Vec<Option<String>> = combinations
         .iter()
@@ -76,26 +81,36 @@ pub(crate) fn explore(model: &Model, dimensions: &[&[Setting]]) -> Explored {
         let to_blame: Vec<_> = pairs_of(combination)
             .filter(|pair| pairs.contains_key(pair))
             .collect();
-        let labels: Vec<String> = combination.iter().map(|choice| choice.label()).collect();
         assert_eq!(
             outcome.is_some(),
             !to_blame.is_empty(),
-            "{labels:?}: {outcome:?}"
+            "{}: {outcome:?}",
+            labels(combination)
         );
         // Where only one pair is wrong, the reason is that pair's own.
         if let ([pair], Some(reason)) = (to_blame.as_slice(), outcome) {
             pairs.insert(pair.clone(), reason.clone());
         }
     }
+    let refused = outcomes.iter().flatten().count();
+    let answering = combinations.into_iter().zip(outcomes);
     Explored {
-        tried: outcomes.len(),
-        refused: outcomes.iter().flatten().count(),
+        answering: answering
+            .filter_map(|(combination, outcome)| outcome.is_none().then_some(combination))
+            .collect(),
+        refused,
         pairs,
     }
 }
 
+/// `prune none, cache prefix`.
+pub(crate) fn labels(combination: &[&Setting]) -> String {
+    let labels: Vec<String> = combination.iter().map(|choice| choice.label()).collect();
+    labels.join(", ")
+}
+
 /// One choice of each dimension, in every way.
-pub(crate) fn combinations<'s>(dimensions: &[&'s [Setting]]) -> Vec<Vec<&'s Setting>> {
+fn combinations<'s>(dimensions: &[&'s [Setting]]) -> Vec<Vec<&'s Setting>> {
     let mut combinations: Vec<Vec<&Setting>> = vec![Vec::new()];
     for choices in dimensions {
         let shorter = std::mem::take(&mut combinations);
@@ -108,7 +123,8 @@ pub(crate) fn combinations<'s>(dimensions: &[&'s [Setting]]) -> Vec<Vec<&'s Sett
     combinations
 }
 
-fn pairs_of(combination: &[&Setting]) -> impl Iterator<Item = (String, String)> {
+/// The labels of every two choices.
+pub(crate) fn pairs_of(combination: &[&Setting]) -> impl Iterator<Item = (String, String)> {
     let labels: Vec<String> = combination.iter().map(|choice| choice.label()).collect();
     (0..labels.len()).flat_map(move |b| {
         let labels = labels.clone();
@@ -200,7 +216,7 @@ impl Model {
             .collect()
     }
 
-    /// Steps all of them together to their ends.
+    /// Steps all of them together to their ends, which leave nothing masked.
     pub(crate) fn finish(&self, mut denoisers: Vec<Denoiser>) -> Vec<Answer> {
         loop {
             let mut all: Vec<&mut Denoiser> = denoisers.iter_mut().collect();
@@ -210,41 +226,29 @@ impl Model {
             }
         }
         let answer = |denoiser: &Denoiser| {
+            let ids = denoiser.ids().to_vec();
+            assert!(!ids.contains(&denoiser.mask()), "masks are left: {ids:?}");
             let outcome = denoiser.outcome();
-            (
-                denoiser.ids().to_vec(),
-                outcome.visual_tokens_kept,
-                outcome.steps,
-            )
+            (ids, outcome.visual_tokens_kept, outcome.steps)
         };
         denoisers.iter().map(answer).collect()
     }
 
     /// Why a combination is refused; panics if it fails in any other way than by name.
     fn refusal(&self, combination: &[&Setting]) -> Option<String> {
-        let labels = || {
-            combination
-                .iter()
-                .map(|choice| choice.label())
-                .collect::<Vec<_>>()
-        };
-        let mut refusals = Vec::new();
-        for started in self.start(combination) {
-            match started {
-                Err(error @ Error::Request { .. }) => refusals.push(error.to_string()),
-                Err(error) => panic!("{:?}: {error}", labels()),
-                Ok(denoiser) => {
-                    let mask = denoiser.mask();
-                    let (ids, ..) = self.finish(vec![denoiser]).remove(0);
-                    assert!(!ids.contains(&mask), "{:?} leaves masks: {ids:?}", labels());
-                }
-            }
-        }
+        let started = self.start(combination).into_iter();
+        let errors: Vec<Error> = started.filter_map(Result::err).collect();
+        let by_name = |error: &Error| matches!(error, Error::Request { .. });
         assert!(
-            refusals.is_empty() || refusals.len() == self.questions.len(),
-            "{:?} depends on the pictures: {refusals:?}",
-            labels()
+            errors.iter().all(by_name),
+            "{}: {errors:?}",
+            labels(combination)
         );
-        refusals.pop()
+        assert!(
+            errors.is_empty() || errors.len() == self.questions.len(),
+            "{} depends on the pictures: {errors:?}",
+            labels(combination)
+        );
+        errors.last().map(ToString::to_string)
     }
 }
