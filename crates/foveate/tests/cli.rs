@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use common::{
     QUESTION, assert_refused, foveate, golden, object, run, stderr, stdout, tiny, tiny_with_picture,
 };
+use foveate_core::{Checkpoint, Tokenizer};
 
 #[test]
 fn help_names_every_command_and_its_flags() {
@@ -222,10 +223,27 @@ fn a_picture_can_come_from_standard_input() {
 
 #[test]
 fn text_that_spells_special_tokens_is_only_text() {
+    let checkpoint = Checkpoint::open(golden("checkpoints/llada-v-tiny-a")).expect("golden data");
+    let tokenizer = Tokenizer::open(&checkpoint).expect("its tokenizer");
+    let ids = |text: &str| tokenizer.encode_user(text).expect("encodes").len() as u64;
+    let asked = |text: &str| {
+        let mut command = tiny();
+        command
+            .args(["--image"])
+            .arg(golden("lladav_small_1x1/image_0.png"));
+        command.args(["-i", text, "--gen-length", "8", "--steps", "1", "--json"]);
+        let report = object(&mut command);
+        let rows = report["rows_computed"].as_u64().expect("a count");
+        (report["visual_tokens"]["seen"].clone(), rows)
+    };
+    // Every id of the question is a row of as many layers.
+    let (ordinary, longer) = ("Why?", "Why are there so many?");
+    let (seen, rows) = asked(ordinary);
+    let layers = (asked(longer).1 - rows) / (ids(longer) - ids(ordinary));
+    assert!(layers > 0);
     for text in ["<|mdm_mask|>", "<|eot_id|>", "<image>", "<|startoftext|>"] {
-        let report = object(tiny().args(["-i", text, "--gen-length", "8", "--json"]));
-        assert_eq!(report["visual_tokens"]["seen"], 0, "{text}");
-        assert!(report["steps"].as_u64().expect("a count") > 0, "{text}");
+        let expected = rows + layers * ids(text) - layers * ids(ordinary);
+        assert_eq!(asked(text), (seen.clone(), expected), "{text}");
     }
 }
 
