@@ -17,15 +17,17 @@ use serde_json::{Value, json};
 
 fn attention(arguments: &[&str]) -> Command {
     let mut command = foveate();
-    command.args(["attention", "--suite", "nano-test", "--limit", "2"]);
+    command.args(["attention", "--suite", "nano-test", "--limit", "1"]);
     command.args(arguments);
     command
 }
 
-/// One question about one picture, so that means are of one value.
-fn about_one_question(arguments: &[&str]) -> Value {
-    let line = json!({"image": PICTURE, "question": TOP_LEFT, "answer": "yellow square"});
-    let (_folder, file) = written(&line.to_string());
+/// These questions about one picture.
+fn about_one_picture(questions: &[&str], arguments: &[&str]) -> Value {
+    let line =
+        |question| json!({"image": PICTURE, "question": question, "answer": "yellow square"});
+    let lines: Vec<String> = questions.iter().map(|q| line(q).to_string()).collect();
+    let (_folder, file) = written(&lines.join("\n"));
     let mut command = foveate();
     command.arg("attention").arg("--jsonl").arg(&file);
     command.arg("--image-root").arg(demo());
@@ -46,7 +48,7 @@ fn number(object: &Value, name: &str) -> f64 {
 
 #[test]
 fn attention_is_a_share_at_every_layer_and_adds_up_over_rows() {
-    let seen = about_one_question(&[]);
+    let seen = about_one_picture(&[TOP_LEFT], &[]);
     let (visual, rows) = (number(&seen, "visual_tokens"), number(&seen, "rows"));
     assert!(visual >= 36.0 && rows > visual, "{seen}");
     let layers = list(&seen, "layers");
@@ -63,8 +65,13 @@ fn attention_is_a_share_at_every_layer_and_adds_up_over_rows() {
 
 #[test]
 fn what_is_denoised_together_changes_nothing_that_is_seen() {
-    let alone = object(&mut attention(&["--json", "--batch", "1"]));
-    let together = object(&mut attention(&["--json", "--batch", "8"]));
+    let questions = [
+        TOP_LEFT,
+        "How many things are there?",
+        "What is in the picture?",
+    ];
+    let [alone, together] =
+        ["1", "3"].map(|batch| about_one_picture(&questions, &["--batch", batch]));
     assert_eq!(alone["steps"], together["steps"]);
     for (alone, together) in list(&alone, "layers").iter().zip(list(&together, "layers")) {
         for name in [
@@ -77,16 +84,13 @@ fn what_is_denoised_together_changes_nothing_that_is_seen() {
             assert!(far.abs() < 1e-12, "{name}: {alone} {together}");
         }
     }
-    assert_eq!(
-        list(&alone, "steps")[0]["images"],
-        28,
-        "no answer of the suite ends in one step"
-    );
+    let images = &list(&alone, "steps")[0]["images"];
+    assert_eq!(*images, 3, "no answer ends in one step");
 }
 
 #[test]
 fn later_steps_are_compared_with_the_first() {
-    let seen = about_one_question(&["--keeps", "1,0.25"]);
+    let seen = about_one_picture(&[TOP_LEFT], &["--keeps", "1,0.25"]);
     let (steps, scores) = (list(&seen, "steps"), scores_by_step());
     assert_eq!(steps.len(), scores.len() - 1);
     for (index, step) in steps.iter().enumerate() {

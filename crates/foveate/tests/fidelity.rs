@@ -9,7 +9,7 @@ use serde_json::Value;
 
 fn fidelity(arguments: &[&str]) -> Command {
     let mut command = foveate();
-    command.args(["fidelity", "--suite", "nano-test", "--limit", "2"]);
+    command.args(["fidelity", "--suite", "nano-test", "--limit", "1"]);
     command.args(arguments);
     command
 }
@@ -27,12 +27,12 @@ fn a_model_agrees_with_itself_on_every_token_at_every_dtype() {
         let row = &dtypes(&same)[0];
         for part in ["committed", "of_the_answer"] {
             assert_eq!(row[part]["same"], row[part]["of"], "{dtype} {row}");
-            assert!(row[part]["of"].as_u64().expect("a count") > 28, "{row}");
+            assert!(row[part]["of"].as_u64().expect("a count") > 14, "{row}");
         }
         for kept in row["kept"].as_array().expect("ratios") {
             assert_eq!(kept["overlap"], 1.0, "{dtype}");
         }
-        assert_eq!(row["choices"], 28, "two questions of each of 14 families");
+        assert_eq!(row["choices"], 14, "a question of each of 14 families");
     }
 }
 
