@@ -72,15 +72,20 @@ pub(super) struct Blocking {
     pub(super) rows: Range<usize>,
     /// Rows of a tile; the last one may have fewer.
     pub(super) tile_rows: usize,
+    /// Panels of a tile.
     tile_panels: usize,
+    /// Rows of a block, in whole tiles.
     block_rows: usize,
+    /// Panels of a block, in whole tiles.
     block_panels: usize,
     /// Inputs of a slice of panels.
     pub(super) slice: usize,
+    /// How many threads take blocks in turn.
     threads: usize,
 }
 
 impl Blocking {
+    /// Chooses sizes that fit the caches and give every thread some blocks of equal work.
     fn new(product: &Product<'_>, rows: Range<usize>, isa: DetectedIsa, threads: usize) -> Self {
         let (most_rows, tile_panels) = isa.tile();
         let blocks = rows.len().div_ceil(BLOCK_ROWS);
@@ -191,12 +196,12 @@ impl Product<'_> {
         let columns = self.panel_count.div_ceil(blocking.block_panels);
         let multiplying = TaskQueue::new(blocking.blocks() * columns);
         {
-            let share = SharedSlice::new(&mut *packed);
+            let shared = SharedSlice::new(&mut *packed);
             let work = |thread| {
                 let scratch = || context.scratch(thread);
                 packing.drain(|tile| match self.panels {
-                    Panels::Quant(_) => self.round(isa, &blocking, tile, &mut scratch(), &share),
-                    _ => self.pack(&blocking, tile, &share),
+                    Panels::Quant(_) => self.round(isa, &blocking, tile, &mut scratch(), &shared),
+                    _ => self.pack(&blocking, tile, &shared),
                 });
                 packing.wait();
                 let pass = Pass {
@@ -205,7 +210,7 @@ impl Product<'_> {
                     blocking: &blocking,
                     layout,
                     // SAFETY: all packing is done, so from here on everybody only reads.
-                    packed: unsafe { share.all() },
+                    packed: unsafe { shared.all() },
                 };
                 multiplying.drain(|task| pass.block(task, &mut scratch(), epilogue));
             };

@@ -56,7 +56,9 @@ pub(super) struct KvShape {
 /// All numbers of a store, in the format in which it was asked for.
 #[derive(Debug)]
 enum KvNumbers {
+    /// Sixteen floats a line.
     F32(Zeroed<Line>),
+    /// Sixteen bfloat16 numbers a line, half as many bytes.
     Bf16(Zeroed<Bf16Line>),
 }
 
@@ -167,7 +169,7 @@ impl KvShape {
                     for (panel, row) in row.chunks(LANES).enumerate() {
                         let out = &mut values[self.value(slot + r, panel)..];
                         for (slot, x) in out.iter_mut().zip(row) {
-                            *slot = T::to_bf16(*x);
+                            *slot = T::nearest(*x);
                         }
                     }
                 }
@@ -379,7 +381,7 @@ impl KvSlice<'_> {
 /// A format of stored numbers: f32, or bf16 as its bits.
 trait KvNumber: Copy + Send + Sync {
     /// The number of this format that is nearest to `x`.
-    fn to_bf16(x: f32) -> Self;
+    fn nearest(x: f32) -> Self;
 
     /// Writes `source[r * stride + k]` to `out[k * step + r]`.
     fn transpose(
@@ -392,7 +394,7 @@ trait KvNumber: Copy + Send + Sync {
         for r in 0..rows {
             let slots = out[r..].iter_mut().step_by(step);
             for (slot, x) in slots.zip(&source[r * stride..][..depth]) {
-                *slot = Self::to_bf16(*x);
+                *slot = Self::nearest(*x);
             }
         }
     }
@@ -400,7 +402,7 @@ trait KvNumber: Copy + Send + Sync {
 
 impl KvNumber for f32 {
     #[inline(always)]
-    fn to_bf16(x: f32) -> Self {
+    fn nearest(x: f32) -> Self {
         x
     }
 
@@ -417,7 +419,7 @@ impl KvNumber for f32 {
 
 impl KvNumber for u16 {
     #[inline(always)]
-    fn to_bf16(x: f32) -> Self {
+    fn nearest(x: f32) -> Self {
         to_bf16(x)
     }
 }

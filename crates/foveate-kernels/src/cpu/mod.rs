@@ -327,7 +327,7 @@ impl Backend for Cpu {
             panel_count: w.panel_count(),
             block_panels: None,
         };
-        let share = SharedSlice::new(&mut out.data);
+        let shared = SharedSlice::new(&mut out.data);
         let isa = self.context.isa;
         product.compute(&mut self.context, &|block| {
             isa.run(Epilogue {
@@ -335,7 +335,7 @@ impl Backend for Cpu {
                 bias: &w.bias,
                 act,
                 into,
-                out: &share,
+                out: &shared,
                 outputs: w.outputs,
             });
         })

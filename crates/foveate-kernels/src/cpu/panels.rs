@@ -305,7 +305,7 @@ impl<'a, 'b> WeightRows<'a, 'b> {
         let count = self.panel_count() * self.inputs;
         let mut out: Vec<L> = Vec::new();
         reserve(&mut out, count, "a weight")?;
-        let share = SharedSlice::new(&mut out.spare_capacity_mut()[..count]);
+        let shared = SharedSlice::new(&mut out.spare_capacity_mut()[..count]);
         // One line more than the row, so that sixteen rows do not share their cache sets.
         let stride = self.inputs + LANES;
         pool.for_each(self.panel_count(), |_, panel| {
@@ -316,7 +316,7 @@ impl<'a, 'b> WeightRows<'a, 'b> {
                 }
             }
             // SAFETY: each panel is packed by one task.
-            let lines = unsafe { share.part(panel * self.inputs..(panel + 1) * self.inputs) };
+            let lines = unsafe { shared.part(panel * self.inputs..(panel + 1) * self.inputs) };
             for (k, slot) in lines.iter_mut().enumerate() {
                 *slot = MaybeUninit::new(line(std::array::from_fn(|lane| rows[lane * stride + k])));
             }

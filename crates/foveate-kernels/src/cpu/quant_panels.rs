@@ -114,8 +114,8 @@ impl QuantPanels {
         let mut codes: Vec<G> = Vec::new();
         reserve(&mut codes, total, "a weight")?;
         reserve(scales, total, "the scales of a weight")?;
-        let code_share = SharedSlice::new(&mut codes.spare_capacity_mut()[..total]);
-        let scale_share = SharedSlice::new(&mut scales.spare_capacity_mut()[..total]);
+        let shared_codes = SharedSlice::new(&mut codes.spare_capacity_mut()[..total]);
+        let shared_scales = SharedSlice::new(&mut scales.spare_capacity_mut()[..total]);
         pool.for_each(rows.panel_count(), |_, panel| {
             let mut room: [Vec<u8>; LANES] = Default::default();
             let mut stored = [None; LANES];
@@ -127,7 +127,7 @@ impl QuantPanels {
             let range = panel * count..(panel + 1) * count;
             // SAFETY: each panel is packed by one task.
             let (codes, scales) =
-                unsafe { (code_share.part(range.clone()), scale_share.part(range)) };
+                unsafe { (shared_codes.part(range.clone()), shared_scales.part(range)) };
             for (group, (code, scale)) in codes.iter_mut().zip(scales).enumerate() {
                 let (packed, line) = pack(&stored, group);
                 *code = MaybeUninit::new(packed);

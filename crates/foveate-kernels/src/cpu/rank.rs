@@ -82,12 +82,12 @@ pub(super) fn rank(
         PartialSoftmax::NONE,
         "partial softmax",
     )?;
-    let share = SharedSlice::new(partials);
+    let shared = SharedSlice::new(partials);
     let isa = context.isa;
     product.compute(context, &|block| {
         let at = block.panels.start / CHUNK * x.rows + block.rows.start;
         // SAFETY: every chunk of every row is finished once.
-        let partials = unsafe { share.part(at..at + block.rows.len()) };
+        let partials = unsafe { shared.part(at..at + block.rows.len()) };
         isa.run(FoldLogits {
             picks: &rank.picks[block.rows.clone()],
             block,

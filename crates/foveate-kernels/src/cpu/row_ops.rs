@@ -39,12 +39,12 @@ pub(super) fn combine(
     same("width of combined rows", x.width, out.width)?;
     map.check(x.rows)?;
     let width = out.width;
-    let share = SharedSlice::new(out.place("combined rows", at, map.rows())?);
+    let shared = SharedSlice::new(out.place("combined rows", at, map.rows())?);
     let sources = map.from.len().div_ceil(map.rows().max(1));
     pool.for_rows(map.rows(), width * (1 + sources), |rows| {
         for i in rows {
             // SAFETY: each row is written by one task.
-            let row = unsafe { share.part(i * width..(i + 1) * width) };
+            let row = unsafe { shared.part(i * width..(i + 1) * width) };
             row.fill(0.0);
             for (from, weight) in map.sources(i) {
                 for (o, v) in row.iter_mut().zip(x.row(from)) {
@@ -68,12 +68,12 @@ pub(super) fn scatter(
 ) -> Result<()> {
     check_scatter(x, from, to, out)?;
     let width = out.width;
-    let share = SharedSlice::new(&mut out.data);
+    let shared = SharedSlice::new(&mut out.data);
     let scatter = |range: Range<usize>| {
         for i in range {
             let (row, to) = (x.row(from[i] as usize), to[i] as usize);
             // SAFETY: each row is written by one task: by the only one, or none is in two of them.
-            let slots = unsafe { share.part(to * width..(to + 1) * width) };
+            let slots = unsafe { shared.part(to * width..(to + 1) * width) };
             match into {
                 Into::Store => slots.copy_from_slice(row),
                 Into::Add => slots.iter_mut().zip(row).for_each(|(slot, x)| *slot += x),
@@ -107,12 +107,12 @@ pub(super) fn norm(
     }
     let count = rows.map_or(x.rows, <[u32]>::len);
     out.resize(count)?;
-    let share = SharedSlice::new(&mut out.data);
+    let shared = SharedSlice::new(&mut out.data);
     pool.for_rows(count, 4 * x.width, |range| {
         for i in range {
             let source = rows.map_or(i, |rows| rows[i] as usize);
             // SAFETY: each row is written by one task.
-            let out = unsafe { share.part(i * x.width..(i + 1) * x.width) };
+            let out = unsafe { shared.part(i * x.width..(i + 1) * x.width) };
             isa.run(Normalise {
                 x: x.row(source),
                 norm,

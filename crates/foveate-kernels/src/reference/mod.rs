@@ -29,14 +29,18 @@ use matrix::Matrix;
 /// It reads weights in every format as f32, except that q4 rounds the inputs too, as the format says.
 #[derive(Debug, Default)]
 pub struct Reference {
+    /// Bytes of weights that live.
     weights: Arc<AtomicUsize>,
+    /// Bytes of buffers and stores that live.
     buffers: Arc<AtomicUsize>,
 }
 
 /// Stored keys and values, as rows; every number is one that `dtype` has.
 #[derive(Debug)]
 pub struct KvRows {
+    /// `[rows, 2 · kv_heads · dim]`, as they came.
     rows: Rows,
+    /// What new rows are rounded to.
     dtype: Dtype,
 }
 

@@ -382,7 +382,7 @@ impl<B: Backend> Backend for Timed<B> {
     }
 }
 
-/// How often an output passes through memory.
+/// How often an output passes through memory: written, or read and written.
 fn written(into: Into) -> usize {
     match into {
         Into::Store => 1,
