@@ -1,4 +1,4 @@
-"""Answers of tiny's model in plain PyTorch, decoded as LLaDA-V does."""
+"""Answers of a model in plain PyTorch, decoded as LLaDA-V does."""
 
 import numpy as np
 import torch
@@ -18,9 +18,12 @@ LENGTH, STEPS = 64, 32  # of the answer: tokens, denoising steps
 @torch.no_grad()
 def ask(
     model: Foveate, text: Text, rows: list[tuple[Image.Image, str]], tiled: bool,
-    length: int = LENGTH, steps: int = STEPS, most: int = 64,
+    length: int = LENGTH, steps: int = STEPS, most: int = 64, keep: float = 1.0,
 ) -> list[str]:  # fmt: skip
-    """One answer for every picture and question, up to `most` at a time."""
+    """One answer for every picture and question, up to `most` at a time.
+
+    `keep` less than 1 leaves that share of the visual tokens, drawn at random, in every batch others.
+    """
     device = next(model.parameters()).device
     groups: dict[tuple, list[int]] = {}
     for index, (image, question) in enumerate(rows):
@@ -32,6 +35,9 @@ def ask(
         for indices in (members[start : start + most] for start in range(0, len(members), most)):
             seen = np.stack([views(rows[index][0], model.config.image_size, tiled) for index in indices])
             visual = visual_tokens(model, tower_rows(model, torch.from_numpy(seen).to(device)), layout)
+            if keep < 1:
+                count = visual.shape[1]
+                visual = visual[:, torch.randperm(count)[: max(1, round(keep * count))].sort().values.to(device)]
             prompts = [text.prompt(rows[index][1]) for index in indices]
             before = torch.tensor([prompts[0][0]], device=device)
             after = torch.tensor([prompt[1] for prompt in prompts], device=device)

@@ -7,8 +7,8 @@ TOKENIZERS = {"nano": TOKENIZER_PATH, "tiny": TINY_TOKENIZER_PATH}
 
 
 def nano(vocabulary_size: int) -> Config:
-    """36 visual tokens of 60x60 pictures."""
-    return Config(vocabulary_size)
+    """36 visual tokens of a 60x60 view, and at most four tiles, whose map is never shrunk."""
+    return Config(vocabulary_size, tiled=True, most_views=4)
 
 
 def tiny(vocabulary_size: int) -> Config:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from evaluate_nano import answer, load_picture
+from evaluate_nano import answers
 from exported import load
 from scenes import COLORS, DIGIT_FONTS, EMOJI, Scene, Thing, emoji_sprite, shape_sprite
 
@@ -141,10 +141,10 @@ def main() -> None:
     for name, (picture, questions) in (pictures | DOCUMENTS).items():
         path = DEMO / f"{name}.png"
         picture.save(path, optimize=True)
-        pixels = np.stack([load_picture(path)] * len(questions))
+        rows = [(picture, question) for question in questions]
         lines += [f"## {path.name}", "", f"![{name}]({path.name})", "", "| question | answer | right answer if other |"]
         lines += ["| --- | --- | --- |"]
-        for (asked, truth), said in zip(questions.items(), answer(model, text, pixels, list(questions))):
+        for (asked, truth), said in zip(questions.items(), answers(model, text, rows)):
             lines.append(f"| {asked} | {said} | {truth if said != truth else ''} |")
         lines.append("")
     (DEMO / "README.md").write_text("\n".join(lines))

@@ -20,6 +20,7 @@ def main() -> None:
     tiny = parser.add_argument_group("tiny")
     tiny.add_argument("--device", default="auto", help="cpu, cuda, or auto: cuda where there is one")
     nano = parser.add_argument_group("nano")
+    nano.add_argument("--shapes", action="store_true", help="ask heldout-shapes/ in place of heldout/")
     nano.add_argument("--write-held-out", type=int, metavar="PER_FAMILY", help="draw the frozen set and stop")
     nano.add_argument("--write-captions", type=Path, metavar="FOLDER", help="draw pictures with long captions and stop")
     nano.add_argument("--count", type=int, default=100, help="pictures with long captions")
@@ -39,7 +40,8 @@ def main() -> None:
     result = evaluate(options)
     print(json.dumps(result, indent=2))
     if options.output or not options.limit:
-        output = options.output or HERE / "results" / RESULTS[options.config]
+        name = "heldout-shapes.json" if options.shapes else RESULTS[options.config]
+        output = options.output or HERE / "results" / name
         output.write_text(json.dumps(result, indent=2) + "\n")
 
 

@@ -11,15 +11,17 @@ from safetensors.torch import save_file
 from configs import CONFIGS, TOKENIZERS
 from model import Config, Foveate
 from text import CHAT_TEMPLATE, SPECIAL_TOKENS, Text
-from tiling import ASPECT_RATIO, canvases
+from tiling import canvases
 
 HERE = Path(__file__).parent
 # Of an answer, tokens and denoising steps.
 LENGTHS = {"nano": (32, 16), "tiny": (64, 32)}
-LONGEST = {"nano": 1024, "tiny": 2048}  # tokens of a sequence
+LONGEST = 2048  # tokens of a sequence
+# Arithmetic of each model, however its tensors are stored: nano is small enough for float32 everywhere.
+DTYPES = {"nano": "float32", "tiny": "bfloat16"}
 
 
-def language_config(config: Config, text: Text, tower: str, longest: int, tiled: bool) -> dict:
+def language_config(config: Config, text: Text, tower: str, dtype: str, tiled: bool) -> dict:
     """config.json."""
     return {
         "architectures": ["LlavaLLaDAModelLM"],
@@ -29,13 +31,13 @@ def language_config(config: Config, text: Text, tower: str, longest: int, tiled:
         "eos_token_id": text.tokenizer.token_to_id("<|endoftext|>"),
         "hidden_act": "silu",
         "hidden_size": config.hidden_size,
-        "image_aspect_ratio": ASPECT_RATIO if tiled else "pad",
+        "image_aspect_ratio": f"anyres_max_{config.most_views}" if tiled else "pad",
         "image_grid_pinpoints": [
             list(size) for size in (canvases(config.image_size) if tiled else [(config.image_size, config.image_size)])
         ],
         "initializer_range": 0.02,
         "intermediate_size": config.intermediate_size,
-        "max_position_embeddings": longest,
+        "max_position_embeddings": LONGEST,
         "mm_hidden_size": config.vision_hidden_size,
         "mm_newline_position": "grid",
         "mm_patch_merge_type": "spatial_unpad",
@@ -57,9 +59,9 @@ def language_config(config: Config, text: Text, tower: str, longest: int, tiled:
         "rope_scaling": None,
         "rope_theta": config.rope_theta,
         "tie_word_embeddings": False,
-        "tokenizer_model_max_length": longest,
+        "tokenizer_model_max_length": LONGEST,
         "tokenizer_padding_side": "right",
-        "torch_dtype": "bfloat16",
+        "torch_dtype": dtype,
         "transformers_version": "4.46.3",
         "use_cache": False,
         "use_mm_proj": True,
@@ -126,7 +128,7 @@ def special_token(content: str) -> dict:
     return {"content": content, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
 
 
-def tokenizer_config(text: Text, longest: int) -> dict:
+def tokenizer_config(text: Text) -> dict:
     """tokenizer_config.json."""
     added = {
         str(text.tokenizer.token_to_id(token)): {**special_token(token), "special": True} for token in SPECIAL_TOKENS
@@ -141,7 +143,7 @@ def tokenizer_config(text: Text, longest: int) -> dict:
         "clean_up_tokenization_spaces": False,
         "eos_token": "<|endoftext|>",
         "model_input_names": ["input_ids", "attention_mask"],
-        "model_max_length": longest,
+        "model_max_length": LONGEST,
         "pad_token": "<|endoftext|>",
         "tokenizer_class": "PreTrainedTokenizerFast",
     }
@@ -179,10 +181,10 @@ def main() -> None:
     tower.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.to(torch.bfloat16).contiguous() for key, value in model.state_dict().items()}
     save_file(tensors, output / "model.safetensors", metadata={"format": "pt"})
-    tiled = state.get("tiled_steps", 0) > 0  # a model that never saw tiles is given none
-    write_json(output / "config.json", language_config(config, text, tower_name, LONGEST[name], tiled))
+    tiled = config.tiled and state.get("tiled_steps", 1) > 0  # a model that never saw tiles is given none
+    write_json(output / "config.json", language_config(config, text, tower_name, DTYPES[name], tiled))
     write_json(output / "generation_config.json", generation_config(name))
-    write_json(output / "tokenizer_config.json", tokenizer_config(text, LONGEST[name]))
+    write_json(output / "tokenizer_config.json", tokenizer_config(text))
     write_json(output / "special_tokens_map.json", special_tokens_map())
     shutil.copyfile(TOKENIZERS[name], output / "tokenizer.json")
     write_json(tower / "config.json", tower_config(config))

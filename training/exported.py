@@ -13,6 +13,7 @@ def load(folder: Path) -> tuple[Foveate, Text]:
     """Builds the model from an exported folder alone."""
     language = json.loads((folder / "config.json").read_text())
     tower = json.loads((folder / language["mm_vision_tower"] / "config.json").read_text())["vision_config"]
+    aspect = language["image_aspect_ratio"]
     config = Config(
         vocabulary_size=language["vocab_size"],
         hidden_size=language["hidden_size"],
@@ -28,7 +29,8 @@ def load(folder: Path) -> tuple[Foveate, Text]:
         vision_layer_norm_epsilon=tower["layer_norm_eps"],
         image_size=tower["image_size"],
         patch_size=tower["patch_size"],
-        tiled=language["image_aspect_ratio"].startswith("anyres"),
+        tiled=aspect.startswith("anyres"),
+        most_views=int(aspect.removeprefix("anyres_max_")) if aspect.startswith("anyres_max_") else Config.most_views,
     )
     model = Foveate(config)
     model.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})

@@ -84,24 +84,24 @@ class FrozenSet:
         """Receipts in fonts that no receipt of the training has."""
         rng, receipts = random.Random(SEED + 5), Receipts(Assets("test"))
         while room := self.room("receipt"):
-            image, _, asked = receipts.draw(rng, draw_scenes(rng, [{}])[0])
+            image, _, asked, _ = receipts.draw(rng, draw_scenes(rng, [{}])[0])
             self.add(image, asked[:room])
 
     def add_charts(self) -> None:
         """Bar charts."""
         rng = random.Random(SEED + 7)
         while room := self.room("chart"):
-            image, asked = draw_chart(rng, draw_scenes(rng, [{}])[0])
+            image, asked, _ = draw_chart(rng, draw_scenes(rng, [{}])[0])
             self.add(image, asked[:room])
 
     def add_easy_vqa(self) -> None:
         """Pictures of the official test part."""
         rng, easy_vqa = random.Random(SEED + 6), EasyVqa(Assets("test"))
-        for place in rng.sample(range(len(easy_vqa.images)), len(easy_vqa.images)):
+        for place in rng.sample(range(len(easy_vqa)), len(easy_vqa)):
             asked = easy_vqa.some_questions(rng, place)[: self.room("easy-vqa")]
             if not asked:
                 break
-            self.add(easy_vqa.images[place], asked)
+            self.add(easy_vqa.image(place), asked)
 
     def write(self) -> None:
         """The sheet, PER_ROW pictures in a row, the questions and the checksums."""

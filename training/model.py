@@ -4,6 +4,7 @@ Module names follow the checkpoint's tensor names, so that the export is a plain
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +31,7 @@ class Config:
     image_size: int = 60  # pixels
     patch_size: int = 10
     tiled: bool = False  # anyres views beside the whole picture (tiling.py)
+    most_views: int = 2  # `anyres_max_N`: the map of tiles is shrunk to about so many views' worth
 
     @property
     def visual_tokens(self) -> int:
@@ -129,6 +131,11 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     return x * cosine + torch.cat([-second, first], -1) * sine
 
 
+def taken(x: Tensor, places: Tensor | None) -> Tensor:
+    """Rows [batch, count, width] of x [batch, length, width], or all."""
+    return x if places is None else x.gather(1, places[..., None].expand(-1, -1, x.shape[-1]))
+
+
 class LanguageAttention(nn.Module):
     """Bidirectional rotary self-attention without biases."""
 
@@ -138,9 +145,14 @@ class LanguageAttention(nn.Module):
         width = config.hidden_size
         self.q_proj, self.k_proj, self.v_proj, self.o_proj = (nn.Linear(width, width, bias=False) for _ in range(4))
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], key_mask: Tensor | None) -> Tensor:
-        q, k, v = (split_heads(project(x), self.heads) for project in (self.q_proj, self.k_proj, self.v_proj))
-        q, k = rotate(q, *rotary).to(v.dtype), rotate(k, *rotary).to(v.dtype)
+    def forward(
+        self, x: Tensor, rotary: tuple[Tensor, Tensor], key_mask: Tensor | None, places: Tensor | None = None
+    ) -> Tensor:
+        """Of all positions, or of those that `places` [batch, count] names."""
+        q = split_heads(self.q_proj(taken(x, places)), self.heads)
+        k, v = (split_heads(project(x), self.heads) for project in (self.k_proj, self.v_proj))
+        there = rotary if places is None else tuple(table[places][:, None] for table in rotary)
+        q, k = rotate(q, *there).to(v.dtype), rotate(k, *rotary).to(v.dtype)
         return self.o_proj(merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=key_mask)))
 
 
@@ -168,8 +180,11 @@ class LanguageLayer(nn.Module):
         self.self_attn = LanguageAttention(config)
         self.mlp = LanguageMlp(config)
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], key_mask: Tensor | None) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), rotary, key_mask)
+    def forward(
+        self, x: Tensor, rotary: tuple[Tensor, Tensor], key_mask: Tensor | None, places: Tensor | None = None
+    ) -> Tensor:
+        """Of all positions, or of those that `places` [batch, count] names."""
+        x = taken(x, places) + self.self_attn(self.input_layernorm(x), rotary, key_mask, places)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -217,6 +232,19 @@ class Foveate(nn.Module):
             x = layer(x, rotary, key_mask)
         return self.model.norm(x[:, start:])
 
+    def states_at(self, places: Tensor, ids: Tensor, rows: Tensor, present: Tensor) -> Tensor:
+        """Normed states at `places` [batch, count] of sequences [batch, length] of texts and pictures mixed.
+
+        An id from the vocabulary's size on is a row of `rows` [count, hidden]. `present` is false at padding, which
+        no position attends to.
+        """
+        x = F.embedding(ids, torch.cat([self.model.embed_tokens.weight, rows]))
+        rotary = rotary_tables(self.config, x.shape[1], x.device)
+        *layers, last = self.model.layers
+        for layer in layers:
+            x = layer(x, rotary, present[:, None, None, :])
+        return self.model.norm(last(x, rotary, present[:, None, None, :], places))
+
 
 class PatchHead(nn.Module):
     """Auxiliary head on nano's vision tower, dropped at export: what does the patch show?"""
@@ -247,11 +275,13 @@ def generate(
     forbidden_ids: list[int],
     length: int = 32,
     steps: int = 16,
+    watch: Callable[..., None] | None = None,
 ) -> list[list[int]]:
     """LLaDA-V's greedy low-confidence unmasking of one block, for prompts of equal length.
 
     Every step fills the most confident masked positions before the first <|eot_id|> known so far.
-    Returns the ids before it.
+    Returns the ids before it. `watch` is told, of every step, the unfinished rows' raw logits, best tokens and
+    confidences, and all canvases after it.
     """
     batch, prompt = after.shape
     canvas = torch.full((batch, length), mask_id, device=after.device)
@@ -264,12 +294,15 @@ def generate(
         if not len(rows):
             break
         states = model.hidden_states(before, visual[rows], torch.cat([after[rows], canvas[rows]], 1))[:, prompt:]
-        logits = model.lm_head(states).double()
+        raw = model.lm_head(states)
+        logits = raw.double()
         logits[..., forbidden_ids] = -math.inf
         confidence, tokens = logits.softmax(-1).max(-1)
         confidence = confidence.masked_fill(~open_positions[rows], -1)
         chosen = torch.zeros_like(confidence, dtype=torch.bool).scatter(1, confidence.topk(quota).indices, True)
         canvas[rows] = torch.where(chosen & open_positions[rows], tokens, canvas[rows])
+        if watch:
+            watch(raw, tokens, confidence, canvas.clone())
     answers = []
     for row in canvas.tolist():
         answers.append(row[: row.index(end_id)] if end_id in row else row)

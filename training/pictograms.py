@@ -15,13 +15,18 @@ class Pictograms:
 
     def __init__(self, assets: Assets, from_font: float = 0.0):
         self.from_font = from_font
-        self.styles = TRAINING_STYLES if assets.split == "train" else [TEST_STYLE]
+        self.styles = self.styles_of(assets)
         self.blends = {
             (style, name, size): blend_of(np.asarray(assets.sprite(style, CONCEPT_OF[name], size), np.float32))
             for style in self.styles
             for name in EMOJI
             for size in EMOJI_SPRITE_SIZES
         }
+
+    @staticmethod
+    def styles_of(assets: Assets) -> list[str]:
+        """The art styles that a split may show."""
+        return TRAINING_STYLES if assets.split == "train" else [TEST_STYLE]
 
     def pick(self, rng: random.Random, name: str, size: int) -> Blend:
         """A pictogram in a random style."""

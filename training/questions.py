@@ -9,7 +9,9 @@ import random
 from scenes import CELLS, COLORS, EMOJI, SHAPES, Scene
 
 COUNT_WORDS = ["zero", "one", "two", "three", "four"]
+CAPTION_QUESTION = "Describe the image."
 QuestionAnswer = tuple[str, str]
+Asked = tuple[str, str, str]  # family, question, answer
 
 
 def with_article(name: str) -> str:
@@ -105,7 +107,7 @@ def ask_exists(rng: random.Random, scene: Scene) -> QuestionAnswer:
 
 def ask_caption(rng: random.Random, scene: Scene) -> QuestionAnswer:
     """Everything, cell by cell."""
-    wording = rng.choice(["Describe the image.", "Describe the picture.", "What do you see?"])
+    wording = rng.choice([CAPTION_QUESTION, "Describe the picture.", "What do you see?"])
     return wording, "; ".join(f"{CELLS[cell]} {thing.name}" for cell, thing in scene.items())
 
 
@@ -158,7 +160,7 @@ TRAINING_WEIGHTS = {
 }
 
 
-def draw_questions(rng: random.Random, scene: Scene, count: int) -> list[tuple[str, str, str]]:
+def draw_questions(rng: random.Random, scene: Scene, count: int) -> list[Asked]:
     """`count` (family, question, answer) triples about one scene, families drawn by weight."""
     names, weights = list(TRAINING_WEIGHTS), list(TRAINING_WEIGHTS.values())
     drawn = []
@@ -179,4 +181,4 @@ def caption_f1(answer: str, truth: str) -> float:
 
 def score(family: str, answer: str, truth: str) -> float:
     """Exact match, or clause F1 for captions."""
-    return caption_f1(answer, truth) if family == "caption" else float(answer == truth)
+    return caption_f1(answer, truth) if family.endswith("caption") else float(answer == truth)

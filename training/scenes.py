@@ -239,16 +239,3 @@ def draw_scenes(rng: random.Random, scenes: list[Scene], pictograms=None) -> np.
     amount = noise.uniform(0, 6, (count, 1, 1, 1)).astype(np.float32)
     images += noise.standard_normal((count, IMAGE_SIZE, IMAGE_SIZE, 1), np.float32) * amount
     return np.clip(images, 0, 255).astype(np.uint8)
-
-
-def patch_labels(scene: Scene) -> np.ndarray:
-    """Targets of the auxiliary loss, [36, 3]: class, tens digit, units digit (UNKNOWN: none)."""
-    labels = np.full((PATCHES_PER_SIDE, PATCHES_PER_SIDE, 3), UNKNOWN)
-    labels[..., 0] = 0
-    span = CELL_SIZE // PATCH_SIZE
-    for cell, thing in scene.items():
-        region = labels[cell // 2 * span :, cell % 2 * span :][:span, :span]
-        region[..., 0] = thing.patch_class
-        if thing.is_number:
-            region[..., 1], region[..., 2] = int(thing.digits[0]), int(thing.digits[1])
-    return labels.reshape(-1, 3)

@@ -1,16 +1,17 @@
 """LLaDA-V's anyres tiling: the views of a picture, and the visual tokens made of them.
 
 The whole picture squashed to a square is the first view. The picture letter-boxed on the best canvas is cut into tiles;
-their tokens form one map, without the letter-box, shrunk to about MOST_VIEWS views' worth, a newline after every row.
+their tokens form one map, without the letter-box, shrunk to about `anyres_max_N`'s N views' worth, a newline after every
+row. A model without tiles sees one view: the picture on a grey square (`pad`), or squashed.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-MOST_VIEWS = 2  # `anyres_max_2`
-ASPECT_RATIO = f"anyres_max_{MOST_VIEWS}"
+GREY = (127, 127, 127)
 Size = tuple[int, int]  # width, height in pixels
 
 
@@ -30,23 +31,73 @@ def best_canvas(size: Size, side: int) -> Size:
     return max(canvases(side), key=merit)
 
 
+def resized(picture: Image.Image, size: Size) -> Image.Image:
+    """Bicubic, across and then down whatever the picture's shape, as Pillow before 13 and the engine have it."""
+    for step in ((size[0], picture.height), size):
+        picture = picture if step == picture.size else picture.resize(step, Image.BICUBIC)
+    return picture
+
+
+def fitted(size: Size, canvas: Size) -> Size:
+    """The size at which a picture fills a canvas one way and fits in it the other."""
+    across, down = canvas[0] / size[0], canvas[1] / size[1]
+    if across < down:
+        return canvas[0], min(math.ceil(size[1] * across), canvas[1])
+    return min(math.ceil(size[0] * down), canvas[0]), canvas[1]
+
+
 def letter_boxed(picture: Image.Image, canvas: Size) -> Image.Image:
     """The picture as large as fits, in the middle of a black canvas."""
-    across, down = canvas[0] / picture.width, canvas[1] / picture.height
-    if across < down:
-        size = (canvas[0], min(math.ceil(picture.height * across), canvas[1]))
-    else:
-        size = (min(math.ceil(picture.width * down), canvas[0]), canvas[1])
+    size = fitted(picture.size, canvas)
     boxed = Image.new("RGB", canvas)
-    resized = picture if size == picture.size else picture.resize(size, Image.BICUBIC)
-    boxed.paste(resized, ((canvas[0] - size[0]) // 2, (canvas[1] - size[1]) // 2))
+    boxed.paste(resized(picture, size), ((canvas[0] - size[0]) // 2, (canvas[1] - size[1]) // 2))
     return boxed
+
+
+def padded(picture: Image.Image) -> Image.Image:
+    """The picture in the middle of a grey square."""
+    side = max(picture.size)
+    square = Image.new("RGB", (side, side), GREY)
+    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    return square
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a view shows its picture: view pixels per picture pixel, and the view pixel of the picture's corner."""
+
+    across: float
+    down: float
+    left: float = 0.0
+    top: float = 0.0
+
+
+def placements(size: Size, side: int, tiled: bool) -> list[Placement]:
+    """How each of `views` shows a picture of some size."""
+    found = [Placement(side / size[0], side / size[1])]
+    if tiled:
+        canvas = best_canvas(size, side)
+        inside = fitted(size, canvas)
+        left, top = (canvas[0] - inside[0]) // 2, (canvas[1] - inside[1]) // 2
+        across, down = inside[0] / size[0], inside[1] / size[1]
+        found += [
+            Placement(across, down, left - x, top - y)
+            for y in range(0, canvas[1], side)
+            for x in range(0, canvas[0], side)
+        ]
+    return found
+
+
+def padded_placement(size: Size, side: int) -> Placement:
+    """How the only view of a padded picture shows it."""
+    square = max(size)
+    scale = side / square
+    return Placement(scale, scale, (square - size[0]) // 2 * scale, (square - size[1]) // 2 * scale)
 
 
 def views(picture: Image.Image, side: int, tiled: bool) -> np.ndarray:
     """uint8 [views, side, side, 3]: the squashed picture, then, if tiled, its tiles by rows."""
-    squashed = picture if picture.size == (side, side) else picture.resize((side, side), Image.BICUBIC)
-    whole = np.asarray(squashed)[None]
+    whole = np.array(resized(picture, (side, side)))[None]
     if not tiled:
         return whole
     canvas = best_canvas(picture.size, side)
@@ -55,7 +106,9 @@ def views(picture: Image.Image, side: int, tiled: bool) -> np.ndarray:
     return np.concatenate([whole, tiles.reshape(-1, side, side, 3)])
 
 
-def token_sources(size: Size, image_size: int, patch_size: int, tiled: bool) -> tuple[list, list, int]:
+def token_sources(
+    size: Size, image_size: int, patch_size: int, tiled: bool, most_views: int
+) -> tuple[list, list, int]:
     """The visual tokens of a picture of some size: four sources and four weights for each, and the number of views.
 
     Sources are rows of the tower, view by view; the row after the last is the learned newline.
@@ -71,7 +124,7 @@ def token_sources(size: Size, image_size: int, patch_size: int, tiled: bool) -> 
         count += tile_rows * tile_columns
         grid = np.arange(tile_rows * tile_columns * patches).reshape(tile_rows, tile_columns, side, side)
         grid = patches + grid.swapaxes(1, 2).reshape(tile_rows * side, tile_columns * side)
-        for row_sources, row_weights in shrunk_rows(unpadded(grid, size), patches):
+        for row_sources, row_weights in shrunk_rows(unpadded(grid, size), patches * most_views):
             sources += [*row_sources, [count * patches] * 4]
             weights += [*row_weights, [1.0, 0.0, 0.0, 0.0]]
     return sources, weights, count
@@ -87,10 +140,10 @@ def unpadded(grid: np.ndarray, size: Size) -> np.ndarray:
     return grid[:, margin : columns - margin]
 
 
-def shrunk_rows(grid: np.ndarray, patches: int):
-    """Rows of (four sources, four weights), after bilinear shrinking if the map is much too large."""
+def shrunk_rows(grid: np.ndarray, most: int):
+    """Rows of (four sources, four weights), after bilinear shrinking if the map has many more than `most` tokens."""
     rows, columns = grid.shape
-    times = math.sqrt(rows * columns / (MOST_VIEWS * patches))
+    times = math.sqrt(rows * columns / most)
     new_rows, new_columns = (int(rows // times), int(columns // times)) if times > 1.1 else (rows, columns)
     down, across = taps(rows, new_rows), taps(columns, new_columns)
     for top, bottom, below in down:

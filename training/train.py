@@ -4,6 +4,7 @@ Times are minutes of training; loading, evaluation and the start of the workers 
 """
 
 import argparse
+import os
 from pathlib import Path
 
 RUNS = Path(__file__).with_name("runs")
@@ -38,6 +39,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--muon-rate", type=float)
     parser.add_argument("--adam-rate", type=float)
     parser.add_argument("--threads", type=int, default=2)
+    nano = parser.add_argument_group("nano")
+    nano.add_argument("--start", help="an exported folder whose weights a new training begins with")
     tiny = parser.add_argument_group("tiny")
     tiny.add_argument("--device", default="auto", help="cpu, cuda, or auto: cuda where there is one")
     tiny.add_argument("--images-per-step", type=int, help="512 on cuda, 16 on a CPU")
@@ -57,13 +60,16 @@ def options() -> argparse.Namespace:
 
 def main() -> None:
     chosen = options()
+    # Threads that wait must sleep: spinning takes the time of the others where cores are shared.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    import torch
+
+    torch.set_num_threads(chosen.threads)
     if chosen.config == "nano":
         from train_nano import NanoTrainer as Trainer
     else:
         from train_tiny import TinyTrainer as Trainer
-    import torch
-
-    torch.set_num_threads(chosen.threads)
     Trainer(chosen).run()
 
 

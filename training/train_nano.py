@@ -1,99 +1,81 @@
-"""How foveate-nano learns, from scratch and on a CPU, on pictures drawn on the fly.
+"""How foveate-nano learns, on a CPU and on pictures of many shapes drawn on the fly.
 
 First the vision tower alone learns what every patch shows, which is cheap; then the whole model
-learns to answer by LLaDA's masked diffusion, with the patch loss as a helper.
+learns to answer by LLaDA's masked diffusion, with the patch loss as a helper. It never sees a sequence from which
+visual tokens are missing.
 """
 
 import argparse
-import math
+import os
 import random
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evaluate_nano import family_scores
+import exported
+from configs import nano
 from families.assets import Assets
-from model import Config, Foveate, PatchHead
-from nano_pictures import Mixture
-from questions import FAMILIES
-from scenes import PATCH_CLASSES, draw_scenes, random_scene
+from model import Foveate, PatchHead
+from nano_pictures import Mixture, Picture
+from nano_sequences import Seen, Sequence, seen, sequences
+from nano_validation import Validation
+from scenes import PATCH_CLASSES
 from text import Text
 from trainer import Trainer
 
-IMAGES_PER_STEP = 32
-VISION_IMAGES_PER_STEP = 128
-CANVAS_LENGTHS, CANVAS_WEIGHTS = [4, 8, 16, 32], [9, 5, 2, 4]
-CAPTION_CANVAS_LENGTHS, CAPTION_CANVAS_WEIGHTS = [16, 24, 32], [1, 1, 5]
-FILLER_WEIGHT = 0.1
-BUCKET = 16  # tokens by which the lengths of sequences of a batch may differ
-EMA_DECAY = 0.99
+IMAGES_PER_STEP = 24
+VISION_IMAGES_PER_STEP = 48
+BUCKET = 48  # tokens by which the lengths of sequences of a batch may differ
+EMA_DECAY = 0.997
 
 
-def draw_canvas(rng: random.Random, text: Text, family: str, answer: str) -> tuple[list[int], int]:
-    """Answer ids and <|eot_id|>, filled up with <|eot_id|> to a random length; and where filler starts."""
-    ids = text.encode(answer) + [text.end_id]
-    if family == "caption":
-        length = rng.choices(CAPTION_CANVAS_LENGTHS, CAPTION_CANVAS_WEIGHTS)[0]
-    else:
-        length = rng.choices(CANVAS_LENGTHS, CANVAS_WEIGHTS)[0]
-    return ids + [text.end_id] * (length - len(ids)), len(ids)
+def matrix_units() -> bool:
+    """Whether bfloat16 is fast here; elsewhere it takes many times as long as float32."""
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
-def masked_positions(rng: random.Random, length: int, used: int) -> list[bool]:
-    """Which of a canvas's positions are hidden; its filler starts at `used`.
+def batches(found: list[Sequence]) -> list[list[Sequence]]:
+    """Sequences of about one length together."""
+    buckets: dict[int, list[Sequence]] = {}
+    for sequence in found:
+        buckets.setdefault(len(sequence.ids) // BUCKET, []).append(sequence)
+    return list(buckets.values())
 
-    Two fifths of the time everything, as at the start. Else LLaDA's random ratio, biased high: for
-    the whole canvas, or for answer and filler each its own. By confidence, filler is written before
-    the answer, and a model that never saw such canvases answers worse with every step.
+
+def answer_loss(model: Foveate, rows: Tensor, batch: list[Sequence]) -> Tensor:
+    """Weighted sum of the cross-entropies of masked answer tokens.
+
+    `rows` are the visual tokens of all pictures.
     """
-    kind = rng.random()
-    if kind < 0.4:
-        return [True] * length
-    ratios = [max(0.1, math.sqrt(rng.random()))] * 2
-    if kind < 0.75:
-        ratios = [1.0 if rng.random() < 0.3 else ratios[0], rng.random()]
-    return [rng.random() < ratios[place >= used] for place in range(length)]
+    length = max(len(sequence.ids) for sequence in batch)
+    ids = torch.zeros(len(batch), length, dtype=torch.long)
+    present = torch.zeros(len(batch), length, dtype=torch.bool)
+    places, targets, weights = [], [], []
+    for row, sequence in enumerate(batch):
+        end, start = len(sequence.ids), len(sequence.ids) - len(sequence.targets)
+        ids[row, :end] = torch.tensor(sequence.ids)
+        present[row, :end] = True
+        asked = [place for place, weight in enumerate(sequence.weights) if weight]
+        places.append([start + place for place in asked])
+        targets.append([sequence.targets[place] for place in asked])
+        weights.append([sequence.weights[place] for place in asked])
+    places, targets, weights = (padded_rows(values) for values in (places, targets, weights))
+    states = model.states_at(places.long(), ids, rows, present)
+    where = weights > 0
+    losses = F.cross_entropy(model.lm_head(states[where]).float(), targets[where].long(), reduction="none")
+    return (losses * weights[where]).sum()
 
 
-def answer_loss(rng: random.Random, model: Foveate, text: Text, visual: Tensor, questions) -> tuple[Tensor, Tensor]:
-    """Weighted sum of the cross-entropies of masked answer tokens, and the sum of the weights.
-
-    Every question is a sequence of its own behind the tokens of its picture, as at inference.
-    Sequences of about one length are batched together.
-    """
-    buckets: dict[int, list] = {}
-    for index, asked in enumerate(questions):
-        for family, question, answer in asked:
-            before, after = text.prompt(question)
-            canvas, used = draw_canvas(rng, text, family, answer)
-            buckets.setdefault((len(after) + len(canvas)) // BUCKET, []).append((index, after, canvas, used))
-    loss, weight = torch.zeros(()), torch.zeros(())
-    for rows in buckets.values():
-        width = max(len(after) + len(canvas) for _, after, canvas, _ in rows)
-        inputs = torch.zeros(len(rows), width, dtype=torch.long)
-        present = torch.zeros(len(rows), width, dtype=torch.bool)
-        weights = torch.zeros(len(rows), width)
-        targets = torch.zeros(len(rows), width, dtype=torch.long)
-        for row, (_, after, canvas, used) in enumerate(rows):
-            masked = masked_positions(rng, len(canvas), used)
-            start, end = len(after), len(after) + len(canvas)
-            shown = [text.mask_id if hide else token for hide, token in zip(masked, canvas)]
-            inputs[row, :end] = torch.tensor(after + shown)
-            targets[row, start:end] = torch.tensor(canvas)
-            present[row, :end] = True
-            weights[row, start:end] = torch.tensor(
-                [hide * (1.0 if place < used else FILLER_WEIGHT) for place, hide in enumerate(masked)]
-            )
-        picked = visual[torch.tensor([row[0] for row in rows])]
-        states = model.hidden_states(torch.tensor([before]), picked, inputs, present)
-        where = weights > 0
-        losses = F.cross_entropy(model.lm_head(states[where]).float(), targets[where], reduction="none")
-        loss = loss + (losses * weights[where]).sum()
-        weight = weight + weights.sum()
-    return loss, weight
+def padded_rows(values: list[list[float]]) -> Tensor:
+    """Rows of different lengths as a matrix, zeros at their ends."""
+    found = torch.zeros(len(values), max(map(len, values)))
+    for row, of_row in enumerate(values):
+        found[row, : len(of_row)] = torch.tensor(of_row)
+    return found
 
 
 def patch_names(text: Text) -> tuple[Tensor, Tensor]:
@@ -118,60 +100,79 @@ def naming_loss(visual: Tensor, embedding: torch.nn.Embedding, ids: Tensor, tabl
 class NanoTrainer(Trainer):
     """Nano's model and steps."""
 
+    FINAL_EVALUATION, CURVE_EVALUATION = 40, 8  # questions per family
+
     def __init__(self, options: argparse.Namespace):
-        torch.manual_seed(0)
         text = Text()
-        self.rng = random.Random(7 + int(time.time()))
-        model = Foveate(Config(text.vocabulary_size))
-        super().__init__(options, model, PatchHead(model.config, len(PATCH_CLASSES)), text, EMA_DECAY)
+        config = nano(text.vocabulary_size)
+        torch.manual_seed(0)
+        model = Foveate(config)
+        if options.start:
+            model.load_state_dict(exported.load(Path(options.start))[0].state_dict())
+        super().__init__(options, model, PatchHead(config, len(PATCH_CLASSES)), text, EMA_DECAY)
         self.name_ids, self.name_table = patch_names(text)
+        # Another seed in every run, so that no two train on the same pictures.
+        self.rng = random.Random(f"{time.time()} {os.getpid()}")
         self.mixture = Mixture(self.rng, Assets("train"))
+        self.validation = Validation(self.mixture)
+        self.half = matrix_units()
+
+    def clock(self) -> float:
+        """Processor time of a thread: the cores may be busy with other work for most of an hour."""
+        return time.process_time() / torch.get_num_threads()
 
     def train_step(self) -> tuple[float, float]:
         """One optimizer step; returns the answer loss and the patch loss."""
         vision_only = self.elapsed < self.options.vision_minutes * 60
         self.set_rates()
-        if vision_only:
-            pictures = self.mixture.draw(VISION_IMAGES_PER_STEP, labelled=True)
-        else:
-            pictures = self.mixture.draw(IMAGES_PER_STEP)
-        labels = torch.from_numpy(pictures.labels)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            features = self.model.patch_features(torch.from_numpy(pictures.images))
+        pictures = self.mixture.draw(VISION_IMAGES_PER_STEP if vision_only else IMAGES_PER_STEP, labelled=vision_only)
+        config = self.model.config
+        shown = [seen(self.rng, one, config.image_size, config.patch_size, config.most_views) for one in pictures]
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.half):
+            features = self.model.patch_features(torch.from_numpy(np.concatenate([one.views for one in shown])))
+            labels = [what.shown.labels(view) for what, how in zip(pictures, shown) for view in how.placements]
+            labels = torch.from_numpy(np.stack(labels))
             patch = self.head(features, labels)
         visual = self.model.model.mm_projector(features.float())
         embedding = self.model.model.embed_tokens
         patch = patch + naming_loss(visual, embedding, self.name_ids, self.name_table, labels[..., 0])
-        answer = torch.zeros(())
-        if not vision_only:
-            loss, weight = answer_loss(self.rng, self.model, self.text, visual, pictures.questions)
-            answer = loss / weight
         share = self.elapsed / 60 / self.options.minutes
-        patch_weight = 1.0 if vision_only else 0.5 if share < 0.6 else 0.15
-        (answer + patch_weight * patch).backward()
+        loss, answer = (1.0 if vision_only else 0.5 if share < 0.6 else 0.15) * patch, 0.0
+        if not vision_only:
+            rows = torch.cat([visual.flatten(0, 1), self.model.model.image_newline[None]])
+            answer, slopes = self.learn_answers(pictures, shown, rows)
+            loss = loss + (rows * slopes).sum()
+        loss.backward()
         self.apply_gradients()
-        self.images += len(pictures.images)
-        self.questions += 0 if vision_only else sum(map(len, pictures.questions))
-        return answer.item(), patch.item()
+        self.images += len(pictures)
+        return answer, patch.item()
+
+    def learn_answers(self, pictures: list[Picture], shown: list[Seen], rows: Tensor) -> tuple[float, Tensor]:
+        """The answer loss, and its gradient by `rows`, the visual tokens of all pictures and the newline.
+
+        Gradients of the language model are added, batch after batch.
+        """
+        patches, first = self.model.config.visual_tokens, self.text.vocabulary_size
+        newline = first + len(rows) - 1
+        tokens = []
+        for how in shown:
+            last = len(how.views) * patches
+            tokens.append([newline if token == last else first + token for token in how.tokens])
+            first += last
+        found = sequences(self.rng, self.text, pictures, tokens)
+        leaf = rows.detach().requires_grad_()
+        total = sum(sum(sequence.weights) for sequence in found) or 1.0
+        answer = 0.0
+        for batch in batches([sequence for sequence in found if any(sequence.weights)]):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.half):
+                loss = answer_loss(self.model, leaf, batch) / total
+            loss.backward()
+            answer += loss.item()
+            self.questions += sum(sequence.questions for sequence in batch)
+        return answer, leaf.grad
 
     def evaluate(self, per_family: int) -> dict[str, float]:
         """Scores of the averaged weights on pictures of a fixed seed, decoded as at inference."""
         model = Foveate(self.model.config)
         model.load_state_dict(self.average)
-        rng = random.Random(999_983)
-        rows = []
-        for family, ask in FAMILIES.items():
-            for _ in range(per_family):
-                found = None
-                while not found:
-                    scene = random_scene(rng)
-                    found = ask(rng, scene)
-                rows.append((family, scene, *found))
-        images = list(draw_scenes(rng, [row[1] for row in rows]))
-        rows = [(family, question, answer) for family, _, question, answer in rows]
-        for image, triple in self.mixture.validation(rng, per_family):
-            images.append(image)
-            rows.append(triple)
-        scores = family_scores(model, self.text, rows, np.stack(images))
-        means = {family: float(np.mean(values)) for family, values in scores.items()}
-        return {**means, "mean": float(np.mean(list(means.values())))}
+        return self.validation.scores(model.eval(), self.text, per_family)

@@ -56,6 +56,10 @@ class Trainer:
         """Scores of the averaged weights by family, decoded as at inference."""
         raise NotImplementedError
 
+    def clock(self) -> float:
+        """Seconds of training since some moment; the schedule goes by them."""
+        return time.time()
+
     def note(self) -> str:
         """More for the end of a line of the log."""
         return ""
@@ -112,12 +116,12 @@ class Trainer:
         answers, patches, answer, patch = [], [], 0.0, 0.0
         logged_images = self.images
         while self.elapsed < end:
-            begin = time.time()
+            begin = self.clock()
             answer, patch = self.train_step()
             answers.append(answer)
             patches.append(patch)
             now = time.time()
-            self.elapsed += now - begin
+            self.elapsed += self.clock() - begin
             if now - last_log > self.options.log_seconds:
                 speed = (self.images - logged_images) / (now - last_log)
                 last_log, logged_images = now, self.images

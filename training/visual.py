@@ -22,7 +22,7 @@ class TileMap:
 @lru_cache(64)
 def tile_map(size: Size, config: Config, tiled: bool, device: str = "cpu") -> TileMap:
     """The visual tokens of a picture of some size."""
-    sources, weights, count = token_sources(size, config.image_size, config.patch_size, tiled)
+    sources, weights, count = token_sources(size, config.image_size, config.patch_size, tiled, config.most_views)
     return TileMap(torch.tensor(sources, device=device), torch.tensor(weights, device=device), count)
 
 

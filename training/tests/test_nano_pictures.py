@@ -8,8 +8,9 @@ import pytest
 from families.assets import TEST_STYLE, TRAINING_STYLES, Assets
 from frozen_nano import HELD_OUT, read_held_out
 from nano_charts import draw_chart
-from nano_pictures import VALIDATION, EasyVqa, Mixture
-from nano_receipts import ITEMS, Receipts, TextLabels
+from nano_pictures import VALIDATION, Mixture
+from nano_receipts import ITEMS, Receipts
+from patch_labels import TextLabels, Unlabelled
 from pictograms import Pictograms
 from questions import COUNT_WORDS
 from scenes import (
@@ -48,7 +49,7 @@ def test_text_is_labelled_where_it_stands():
     labels.mark(2, 28, 0, 14, (5, -100, -100))
     labels.mark(40, 56, 0, 14, (1, 4, 2))
     labels.mark(2, 28, 14, 14, (6, -100, -100))
-    grid = labels.rows.reshape(6, 6, 3)
+    grid = labels.labels().reshape(6, 6, 3)
     assert grid[0, :, 0].tolist() == [5, 5, 5, 0, 1, 1] and grid[0, 4].tolist() == [1, 4, 2]
     assert grid[2, :3, 0].tolist() == [6, 6, 6], "the second line"
     assert not grid[4:, :, 0].any()
@@ -58,21 +59,23 @@ def test_receipts_are_asked_for_prices_and_things_that_are_on_them(pack):
     rng, ground = random.Random(0), np.full((60, 60, 3), 255, np.uint8)
     receipts = Receipts(Assets("train", pack))
     for _ in range(50):
-        image, labels, asked = receipts.draw(rng, ground)
+        image, written, asked, (_, _, caption) = receipts.draw(rng, ground)
         assert image.min() < 100 and 2 <= len(asked) <= 3
-        shown = {(patch_class, f"{tens}{units}") for patch_class, tens, units in labels if tens >= 0}
+        shown = {(patch_class, f"{tens}{units}") for patch_class, tens, units in written.labels() if tens >= 0}
         for family, question, answer in asked:
             asked_for = question.rstrip("?").removesuffix(" cost").split()[-1]
             price, item = (answer, asked_for) if answer.isdigit() else (asked_for, answer)
+            assert f"{item} {price}" in caption.split("; ")
             assert family == "receipt" and item in ITEMS and (PATCH_CLASS_INDEX[item], price) in shown
 
 
 def test_charts_are_answered_by_their_bars():
     rng, ground = random.Random(0), np.full((60, 60, 3), 255, np.uint8)
     for _ in range(100):
-        image, asked = draw_chart(rng, ground)
+        image, asked, caption = draw_chart(rng, ground)
         tall = {name: np.flatnonzero((image == rgb).all(-1).any(1)).size for name, rgb in COLORS.items()}
         tall = {name: height for name, height in tall.items() if height}
+        assert set(caption[2].split("; ")) == {f"{name} bar" for name in tall}
         for _, question, answer in asked:
             words = question.rstrip("?").split()
             if words[-1] in ("tallest", "highest", "shortest", "lowest"):
@@ -84,34 +87,34 @@ def test_charts_are_answered_by_their_bars():
                 assert answer == COUNT_WORDS[len(tall)]
 
 
-def test_a_batch_has_labels_where_it_is_known_what_a_patch_shows(pack):
+def mixture_of_many(pack) -> Mixture:
+    """The pack of the tests has too few pictures of easy-VQA to leave some alone."""
     mixture = Mixture(random.Random(0), Assets("train", pack))
-    mixture.easy_vqa = EasyVqaOfMany(mixture.easy_vqa)
-    pictures = mixture.draw(40)
-    assert pictures.images.shape == (40, 60, 60, 3) and pictures.images.dtype == np.uint8
-    assert pictures.labels.shape == (40, 36, 3) and len(pictures.questions) == 40
-    for labels, asked in zip(pictures.labels, pictures.questions):
-        families = {family for family, _, _ in asked}
-        assert ((labels[:, 0] == UNKNOWN).all()) == (families <= {"easy-vqa", "chart"})
+    few = mixture.easy_vqa
+    few.pictures = np.repeat(few.pictures, VALIDATION, 0)
+    few.asked = [asked for asked in few.asked for _ in range(VALIDATION)]
+    return mixture
 
 
-class EasyVqaOfMany(EasyVqa):
-    """The pack of the tests has too few pictures to leave some alone."""
-
-    def __init__(self, few: EasyVqa):
-        self.images = np.repeat(few.images, VALIDATION, 0)
-        self.asked = [asked for asked in few.asked for _ in range(VALIDATION)]
+def test_a_batch_has_labels_where_it_is_known_what_a_patch_shows(pack):
+    pictures = mixture_of_many(pack).draw(60)
+    families = [{family for family, _, _ in picture.questions} for picture in pictures]
+    assert any("easy-vqa" in asked for asked in families) and any("receipt" in asked for asked in families)
+    for picture, asked in zip(pictures, families):
+        assert picture.image.dtype == np.uint8 and picture.questions
+        unlabelled = bool(asked & {"easy-vqa", "chart"})
+        assert isinstance(picture.shown, Unlabelled) == unlabelled or asked <= {"refusal", "easy-caption"}
+        assert ((picture.shown.labels()[:, 0] == UNKNOWN).all()) == isinstance(picture.shown, Unlabelled)
 
 
 def test_an_evaluation_leaves_the_pictures_of_the_training_alone(pack):
     drawn = []
     for evaluations in (0, 1):
-        mixture = Mixture(random.Random(0), Assets("train", pack))
-        mixture.easy_vqa = EasyVqaOfMany(mixture.easy_vqa)
-        for _ in range(evaluations):
-            mixture.validation(random.Random(1), 5)
-        drawn.append(mixture.draw(40, labelled=True).images)
-    assert (drawn[0] == drawn[1]).all()
+        mixture = mixture_of_many(pack)
+        for index in range(evaluations * 5):
+            mixture.left_out(random.Random(1), index, (60, 60))
+        drawn.append([picture.image.tobytes() for picture in mixture.draw(40, labelled=True)])
+    assert drawn[0] == drawn[1]
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,9 @@ import random
 import numpy as np
 import pytest
 
+from patch_labels import SceneLabels
 from questions import COUNT_WORDS, FAMILIES, absent_name, ask_where_color, caption_f1
-from scenes import CELLS, Scene, Thing, draw_scenes, patch_labels, random_scene, scene_of_shapes
+from scenes import CELLS, Scene, Thing, draw_scenes, random_scene, scene_of_shapes
 from text import Text
 
 SCENE: Scene = {
@@ -96,7 +97,7 @@ def test_pictures_show_the_things_in_their_cells():
 
 
 def test_patch_labels():
-    labels = patch_labels(SCENE).reshape(6, 6, 3)
+    labels = SceneLabels(SCENE, (60, 60)).labels().reshape(6, 6, 3)
     assert (labels[3:, :3, 0] == 0).all()
     assert (labels[3:, 3:] == [1, 4, 2]).all()
     assert (labels[:3, :, 1:] == -100).all()

@@ -21,7 +21,7 @@ from tiling import best_canvas, token_sources, views
 )
 def test_sizes_become_views_and_tokens(size, canvas, count, tokens):
     assert best_canvas(size, 224) == canvas
-    sources, weights, found = token_sources(size, 224, 14, True)
+    sources, weights, found = token_sources(size, 224, 14, True, 2)
     assert (len(sources), found) == (tokens, count)
     assert np.allclose(np.sum(weights, 1), 1)
     assert np.max(sources) == count * 256
@@ -32,7 +32,7 @@ def test_sizes_become_views_and_tokens(size, canvas, count, tokens):
 def test_one_view_is_the_squashed_picture():
     picture = Image.new("RGB", (448, 336), (10, 20, 30))
     assert views(picture, 224, False).shape == (1, 224, 224, 3)
-    sources, _, count = token_sources(picture.size, 224, 14, False)
+    sources, _, count = token_sources(picture.size, 224, 14, False, 2)
     assert count == 1 and [row[0] for row in sources] == list(range(256))
 
 
@@ -47,5 +47,5 @@ def test_no_picture_has_more_than_five_views_and_880_tokens():
     rng = random.Random(0)
     for _ in range(50):
         size = rng.randint(60, 900), rng.randint(60, 900)  # width, height
-        sources, _, count = token_sources(size, 224, 14, True)
+        sources, _, count = token_sources(size, 224, 14, True, 2)
         assert len(sources) <= 880 and count <= 5

@@ -1,5 +1,6 @@
 """What of the training needs torch: visual tokens, masking, and the way to a folder and back."""
 
+import random
 import sys
 
 import pytest
@@ -12,13 +13,27 @@ import torch.nn.functional as F
 
 import batches
 import export
+import train
 from batches import FILLER_TURN
 from configs import CONFIGS
+from conftest import MISSING
 from exported import load
+from families.assets import Assets
 from model import Config, Foveate
 from text import TINY_TOKENIZER_PATH, Text
 from train_tiny import masked, varied
 from visual import tile_map, visual_tokens
+
+if MISSING:
+    pytest.skip("nano's pictures need the fonts of ./fetch_assets.sh", allow_module_level=True)
+
+import nano_pictures
+import train_nano
+from nano_pictures import Picture
+from nano_sequences import seen
+from nano_shapes import FROZEN_SIZES, Artist
+from patch_labels import Unlabelled
+from scenes import random_scene
 
 
 def small(vocabulary_size: int) -> Config:
@@ -88,3 +103,50 @@ def test_an_exported_folder_is_the_averaged_model(tmp_path, monkeypatch, tiled_s
     assert text_again.vocabulary_size == text.vocabulary_size
     for name, value in model.state_dict().items():
         assert np.array_equal(value.bfloat16().float().numpy(), again.state_dict()[name].numpy()), name
+
+
+def nano_model() -> tuple[Text, Foveate]:
+    torch.manual_seed(1)
+    text = Text()
+    model = Foveate(CONFIGS["nano"](text.vocabulary_size))
+    model.model.image_newline.data.normal_()
+    return text, model.eval()
+
+
+def test_states_of_mixed_sequences_are_those_of_one_sequence_alone():
+    text, model = nano_model()
+    before, after = text.prompt("Where is the cat?")
+    rows = torch.randn(50, model.config.hidden_size)
+    alone = model.hidden_states(torch.tensor([before]), rows[None], torch.tensor([after]))
+    ids = before + [text.vocabulary_size + row for row in range(len(rows))] + after
+    batch, present = torch.zeros(2, len(ids) + 9, dtype=torch.long), torch.zeros(2, len(ids) + 9, dtype=torch.bool)
+    batch[0, : len(ids)], present[0, : len(ids)], present[1, 0] = torch.tensor(ids), True, True
+    places = torch.arange(len(ids) - len(after), len(ids)).repeat(2, 1)
+    mixed = model.states_at(places, batch, rows, present)
+    assert torch.allclose(mixed[0], alone[0], atol=1e-5)
+
+
+def test_visual_tokens_of_training_are_those_of_answering(pack):
+    _, model = nano_model()
+    rng = random.Random(0)
+    for size in FROZEN_SIZES:
+        picture = Picture(Artist(Assets("train", pack)).draw(rng, random_scene(rng), size), Unlabelled(), [])
+        how = next(how for how in iter(lambda: seen(rng, picture, 60, 10, 4), None) if len(how.views) > 1)
+        features = model.patch_features(torch.from_numpy(how.views))
+        rows = torch.cat([model.model.mm_projector(features).flatten(0, 1), model.model.image_newline[None]])
+        expected = visual_tokens(model, features[None], tile_map(size, model.config, True))[0]
+        assert torch.allclose(rows[how.tokens], expected, atol=1e-5)
+
+
+def test_a_training_step_of_nano_goes_on_from_its_checkpoint(pack, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_nano, "Assets", lambda split: Assets(split, pack))
+    monkeypatch.setattr(nano_pictures, "VALIDATION", 0)
+    monkeypatch.setattr(sys, "argv", ["train.py", "--directory", str(tmp_path), "--vision-minutes", "0"])
+    first = train_nano.NanoTrainer(train.options())
+    answer, _ = first.train_step()
+    assert answer > 0 and first.images == train_nano.IMAGES_PER_STEP and first.questions > first.images
+    first.save()
+    again = train_nano.NanoTrainer(train.options())
+    assert again.step == 1
+    for name, value in first.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name]), name
