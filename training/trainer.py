@@ -80,7 +80,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.head.load_state_dict(state["head"])
         device = next(self.model.parameters()).device
-        self.average = {name: value.to(device) for name, value in state["average"].items()}
+        self.average = {name: value.float().to(device) for name, value in state["average"].items()}
         for optimizer, saved in zip(self.optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
         for name in self.PROGRESS:

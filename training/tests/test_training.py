@@ -34,6 +34,7 @@ from nano_sequences import seen
 from nano_shapes import FROZEN_SIZES, Artist
 from patch_labels import Unlabelled
 from scenes import random_scene
+from slim import slimmed
 
 
 def small(vocabulary_size: int) -> Config:
@@ -150,3 +151,7 @@ def test_a_training_step_of_nano_goes_on_from_its_checkpoint(pack, tmp_path, mon
     assert again.step == 1
     for name, value in first.model.state_dict().items():
         assert torch.equal(value, again.model.state_dict()[name]), name
+    torch.save(slimmed(torch.load(first.path, weights_only=True)), first.path)
+    slim = train_nano.NanoTrainer(train.options())
+    slim.train_step()
+    assert slim.step == 2 and all(value.dtype == torch.float32 for value in slim.average.values())
