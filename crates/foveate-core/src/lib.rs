@@ -16,6 +16,7 @@ mod pass;
 mod prompt;
 mod prune;
 mod sequence;
+mod settings;
 mod tap;
 mod tokenizer;
 mod tokenizer_parts;
@@ -30,8 +31,8 @@ pub use config::{
 };
 pub use denoise::{
     AnswerTemplate, Cancel, Choice, Commit, DEFAULT_SHIFT, Denoiser, Draft, EntropyBound, Factor,
-    FinishReason, Fixed, Holes, Klass, Options, Outcome, POLICIES, PhaseTimes, Policy, Prophet,
-    Recorded, Remasking, Schedule, Step, Threshold, Wino,
+    FinishReason, Fixed, Holes, Klass, Outcome, POLICIES, PhaseTimes, Policy, Prophet, Remasking,
+    Schedule, Step, Threshold, Wino,
 };
 pub use engine::{Engine, OnLayer, Progress, Request};
 pub use error::{Error, Result};
@@ -42,8 +43,12 @@ pub use prompt::{
     LLAVA_SYSTEM_PROMPT, Message, Prompt, PromptBuilder, PromptToken, Role, ThinkMode,
 };
 pub use prune::{
-    METHODS, Method, Moment, Positions, PruneSettings, Pruned, Pruning, Queries, Survivors, Watch,
-    quota,
+    DEFAULT_KEEP, METHODS, Method, Moment, Positions, PruneSettings, Pruned, Pruning, Queries,
+    Survivors, Watch, quota,
+};
+pub use settings::{
+    Explained, Form, Group, Options, Origin, PRESETS, Possible, Preset, Recorded, Said, Setting,
+    Settings, Value, settings,
 };
 pub use tap::{NoTap, Signal, Tap};
 pub use tokenizer::{SpecialIds, SpecialText, Tokenizer};

@@ -5,11 +5,11 @@ mod args;
 mod attention;
 mod backend;
 mod bench;
-mod caching;
 mod chart;
 mod completions;
 mod eval;
 mod exit;
+mod explain;
 mod fidelity;
 #[cfg(feature = "hub")]
 mod hub;
@@ -18,7 +18,6 @@ mod jsonl;
 mod load;
 mod overlay;
 mod pictures;
-mod preset;
 mod progress;
 mod quantize;
 mod repeat;
@@ -26,7 +25,6 @@ mod report;
 mod run;
 mod sweep;
 mod table;
-mod template;
 mod verify;
 mod visual;
 
@@ -62,18 +60,23 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let parsed = preset::parse(&Cli::command(), &arguments).and_then(|(matches, origins)| {
+    let mut command = Cli::command();
+    let parsed = command.try_get_matches_from_mut(&arguments);
+    let parsed = parsed.and_then(|matches| {
         let cli = Cli::from_arg_matches(&matches)?;
-        Ok((cli, origins))
+        Ok((cli, matches))
     });
-    let (cli, origins) = parsed.unwrap_or_else(|error| error.exit());
+    let (cli, matches) = parsed.unwrap_or_else(|error| error.exit());
+    let repeated = repeat::command_line(&command, &matches, &arguments, |name| {
+        std::env::var_os(name)
+    });
     let ended = match cli.command {
-        Command::Run(args) => run::main(&args, &origins),
+        Command::Run(args) => run::main(&args),
         Command::Inspect(args) => inspect::main(&args),
-        Command::Bench(args) => bench::main(&args, &arguments, &origins),
-        Command::Eval(args) => eval::main(&args, &arguments, &origins),
-        Command::Attention(args) => attention::main(&args, &arguments, &origins),
-        Command::Fidelity(args) => fidelity::main(&args, &arguments, &origins),
+        Command::Bench(args) => bench::main(&args),
+        Command::Eval(args) => eval::main(&args, &repeated),
+        Command::Attention(args) => attention::main(&args, &repeated),
+        Command::Fidelity(args) => fidelity::main(&args, &repeated),
         Command::Verify(args) => verify::main(&args),
         Command::Quantize(args) => quantize::main(&args),
         Command::Completions(args) => completions::main(&args),

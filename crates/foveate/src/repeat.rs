@@ -2,15 +2,31 @@
 
 use std::ffi::OsString;
 
-use clap::{Arg, CommandFactory};
-
-use crate::Cli;
-use crate::preset::{Origin, Origins};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command};
 
 /// The command as it would be typed again in a shell, the variables that it heeded before it.
-pub(crate) fn command_line(arguments: &[OsString], origins: &Origins) -> String {
-    let mut words = variables(arguments, origins, |name| std::env::var_os(name));
+pub(crate) fn command_line(
+    command: &Command,
+    matches: &ArgMatches,
+    arguments: &[OsString],
+    value: impl Fn(&str) -> Option<OsString>,
+) -> String {
+    let mut words = Vec::new();
+    if let Some((name, given)) = matches.subcommand()
+        && let Some(command) = command.find_subcommand(name)
+    {
+        let heeded = |id: &str| given.value_source(id) == Some(ValueSource::EnvVariable);
+        words = variables(command, heeded, value);
+    }
     words.push("foveate".to_owned());
+    words.extend(repeated(arguments));
+    words.join(" ")
+}
+
+/// The words after the program's name.
+fn repeated(arguments: &[OsString]) -> Vec<String> {
+    let mut words = Vec::new();
     let mut skip = false;
     for word in arguments.iter().skip(1).map(|word| word.to_string_lossy()) {
         // Where results are kept meanwhile is nobody else's.
@@ -23,23 +39,18 @@ pub(crate) fn command_line(arguments: &[OsString], origins: &Origins) -> String 
         }
         words.push(quoted(&word));
     }
-    words.join(" ")
+    words
 }
 
 /// `FOVEATE_LIMIT=5` for every flag of the command that a variable stands in for.
 fn variables(
-    arguments: &[OsString],
-    origins: &Origins,
+    command: &Command,
+    heeded: impl Fn(&str) -> bool,
     value: impl Fn(&str) -> Option<OsString>,
 ) -> Vec<String> {
-    let cli = Cli::command();
-    let name = arguments.get(1).map(|word| word.to_string_lossy());
-    let Some(command) = name.and_then(|name| cli.find_subcommand(&*name)) else {
-        return Vec::new();
-    };
     let assignment = |argument: &Arg| {
         let id = argument.get_id().as_str();
-        if id == "resume" || origins.get(id) != Some(&Origin::Variable) {
+        if id == "resume" || !heeded(id) {
             return None;
         }
         let name = argument.get_env()?.to_str()?;
@@ -62,17 +73,13 @@ fn quoted(word: &str) -> String {
 mod tests {
     use super::*;
 
-    fn words(line: &[&str]) -> Vec<OsString> {
-        line.iter().map(OsString::from).collect()
-    }
-
     #[test]
     fn the_command_is_repeated_without_the_file_of_results() {
         let line = "./target/foveate eval --resume old.jsonl --suite nano-test --resume=new.jsonl --markdown a.md";
-        let line: Vec<&str> = line.split(' ').collect();
+        let line: Vec<OsString> = line.split(' ').map(OsString::from).collect();
         assert_eq!(
-            command_line(&words(&line), &Origins::new()),
-            "foveate eval --suite nano-test --markdown a.md"
+            repeated(&line),
+            ["eval", "--suite", "nano-test", "--markdown", "a.md"]
         );
     }
 
@@ -92,23 +99,20 @@ mod tests {
 
     #[test]
     fn variables_that_were_heeded_stand_before_the_command() {
+        let flags = [
+            ("limit", "FOVEATE_LIMIT"),
+            ("stop", "FOVEATE_STOP"),
+            ("resume", "FOVEATE_RESUME"),
+            ("batch", "FOVEATE_BATCH"),
+        ];
+        let flags = flags.map(|(name, variable)| Arg::new(name).long(name).env(variable));
+        let command = Command::new("eval").args(flags);
         let value = |name: &str| match name {
             "FOVEATE_LIMIT" => Some("2".into()),
             "FOVEATE_STOP" => Some("the end".into()),
             _ => Some("unheeded".into()),
         };
-        let mut origins = Origins::new();
-        for (id, origin) in [
-            ("limit", Origin::Variable),
-            ("stop", Origin::Variable),
-            ("resume", Origin::Variable),
-            ("batch", Origin::Flag),
-            ("steps", Origin::Preset),
-        ] {
-            origins.insert(id.to_owned(), origin);
-        }
-        let mut said = variables(&words(&["foveate", "eval"]), &origins, value);
-        said.sort();
+        let said = variables(&command, |id| id != "batch", value);
         assert_eq!(said, ["FOVEATE_LIMIT=2", "FOVEATE_STOP='the end'"]);
     }
 }

@@ -3,10 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::Result;
-use foveate_core::{CacheSettings, Moment, Options, PruneSettings, Pruning, Schedule};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::args::Storage;
 
@@ -34,6 +32,7 @@ pub(crate) struct Report {
     pub(crate) backend: String,
     /// As given to `--dtype`.
     pub(crate) dtype: Storage,
+    /// As `--settings` reads them.
     pub(crate) options: Value,
 }
 
@@ -73,82 +72,6 @@ pub(crate) fn milliseconds(time: Duration) -> f64 {
 /// Seconds in milliseconds, to the microsecond.
 pub(crate) fn to_milliseconds(seconds: f64) -> f64 {
     (seconds * 1e6).round() / 1e3
-}
-
-/// Options as they were used, under the names of their flags.
-pub(crate) fn options(options: &Options, layers: usize) -> Result<Value> {
-    let pruning = options.pruning(layers)?;
-    Ok(json!({
-        "gen_length": options.gen_length,
-        "block_length": options.block_length,
-        "steps": options.steps_planned()?,
-        "step_ratio": options.step_ratio,
-        "steps_per_block": options.steps_per_block,
-        "schedule": options.schedule.name(),
-        "schedule_shift": shift(options.schedule),
-        "remasking": options.remasking,
-        "alg_temp": options.alg_temp,
-        "policy": options.policy,
-        "max_forwards": options.max_forwards,
-        "stop_at_end": options.stop_at_end,
-        "temperature": options.temperature,
-        "top_p": options.top_p,
-        "top_k": options.top_k,
-        "cfg_scale": options.cfg_scale,
-        "stop": options.stop,
-        "generation_suffix": options.generation_suffix,
-        "template": options.template.as_ref().map(|template| template.text()),
-        "draft": options.draft.as_ref().map(|draft| draft.text()),
-        "seed": options.seed,
-        "cache": cache(&options.cache),
-        "prune": options.prune.as_ref().zip(pruning).map(|(settings, pruning)| prune(settings, &pruning)),
-    }))
-}
-
-/// The cache with its own defaults; null for parameters that it does not have.
-fn cache(settings: &CacheSettings) -> Value {
-    let resolved = settings.resolved();
-    json!({
-        "method": resolved.method,
-        "refresh": resolved.refresh,
-        "response_refresh": resolved.response_refresh,
-        "share": resolved.share,
-        "similarity": resolved.similarity,
-        "visual_refresh": resolved.visual_refresh,
-        "dtype": resolved.dtype,
-    })
-}
-
-/// Null for schedules without one.
-fn shift(schedule: Schedule) -> Option<f64> {
-    match schedule {
-        Schedule::Shift(shift) => Some(shift),
-        _ => None,
-    }
-}
-
-/// What the strategy does after its own defaults; null where it reads no attention or every layer's.
-fn prune(settings: &PruneSettings, pruning: &Pruning) -> Value {
-    let watch = pruning.watch();
-    json!({
-        "method": settings.method,
-        "keep": settings.keep,
-        "positions": pruning.positions(),
-        "layer": watch.and_then(|watch| watch.layer),
-        "queries": watch.map(|watch| watch.queries),
-        "at": when(pruning.moment()),
-    })
-}
-
-/// A moment as `--prune-at` spells it.
-fn when(moment: Moment) -> String {
-    match moment {
-        Moment::BeforeDecoder => "decoder".into(),
-        Moment::AfterStep(step) => format!("step={step}"),
-        Moment::AfterLayerOnce(layer) | Moment::AfterLayerEveryPass(layer) => {
-            format!("layer={layer}")
-        }
-    }
 }
 
 /// Lets the peak begin anew with the memory that is held now, where the system can.

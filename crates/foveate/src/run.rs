@@ -9,16 +9,14 @@ use anyhow::{Context, Result};
 use clap::builder::FalseyValueParser;
 use console::Term;
 use foveate_core::{
-    Engine, FinishReason, Message, Options, Picture, PruneSettings, Request, VisualTokens,
+    Engine, FinishReason, Message, Options, Picture, Request, Settings, Tokenizer, VisualTokens,
 };
-use serde_json::json;
 
 use crate::answer::{Answered, Watcher, answer};
-use crate::args::{DEFAULT_KEEP, GenerationArgs, ImageArgs, ModelArgs, PruneArgs, Storage};
+use crate::args::{All, ImageArgs, ModelArgs, SettingsArgs, Storage};
 use crate::exit::{self, usage};
-use crate::preset::{self, Origins, Preset};
+use crate::explain::Explanation;
 use crate::report::{self, Report, Timings, VisualTokenCounts, milliseconds, to_milliseconds};
-use crate::template::TemplateArgs;
 use crate::visual::Frames;
 use crate::{load, overlay, pictures, progress};
 
@@ -50,28 +48,15 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     images: ImageArgs,
     #[command(flatten)]
-    generation: GenerationArgs,
-    #[command(flatten)]
-    template: TemplateArgs,
-    #[command(flatten)]
-    prune: PruneArgs,
-    /// Share of each image's visual tokens that survives, above 0 and at most 1
-    #[arg(
-        long,
-        env = "FOVEATE_KEEP",
-        value_name = "R",
-        allow_negative_numbers = true
-    )]
-    #[arg(help_heading = "Visual-token pruning")]
-    keep: Option<f64>,
+    settings: SettingsArgs<All>,
 }
 
 /// Answers the question.
-pub(crate) fn main(args: &RunArgs, origins: &Origins) -> Result<ExitCode> {
+pub(crate) fn main(args: &RunArgs) -> Result<ExitCode> {
     let begin = Instant::now();
-    let prune = pruning(args)?;
+    let settings = args.settings.settings()?;
     if args.explain {
-        return explain(args, prune, origins);
+        return explain(args, &settings);
     }
     let question = args.question.as_deref().ok_or_else(|| {
         usage("no question: a chat is not built yet, ask one question with -i \"…\"")
@@ -79,14 +64,13 @@ pub(crate) fn main(args: &RunArgs, origins: &Origins) -> Result<ExitCode> {
     if question.trim().is_empty() {
         return Err(usage("the question is blank; ask one with -i \"…\""));
     }
-    if let Some(path) = &args.overlay {
-        overlay::check(path, args.images.images.len(), prune.as_ref())?;
-    }
 
     // What can fail at once fails before the weights are read.
     let clock = Instant::now();
-    let (model, options) = open(args, prune)?;
-    let layers = model.card.decoder.layers;
+    let (model, options) = open(args, &settings)?;
+    if let Some(path) = &args.overlay {
+        overlay::check(path, args.images.images.len(), &options)?;
+    }
     let opening = clock.elapsed();
     let clock = Instant::now();
     let pictures = pictures::read(&args.images)?;
@@ -101,7 +85,7 @@ pub(crate) fn main(args: &RunArgs, origins: &Origins) -> Result<ExitCode> {
     let denoiser = engine.start(&Request {
         messages: vec![Message::user(question, images.len())],
         images: images.clone(),
-        think: args.generation.think.into(),
+        think: options.think,
         options: options.clone(),
     })?;
     let mut watcher = watcher(args, &engine, &options, &images)?;
@@ -128,62 +112,36 @@ pub(crate) fn main(args: &RunArgs, origins: &Origins) -> Result<ExitCode> {
             model: model.name.clone(),
             backend: engine.kernels().0.into(),
             dtype: args.model.machine.dtype,
-            ..account(&answered, text, &options, layers)?
+            ..account(&answered, text, &options)
         };
         exit::print(&format!("{}\n", serde_json::to_string(&report)?))?;
     } else {
         exit::print(&format!("{}\n", for_reader(&text)))?;
     }
-    if let (Some(path), Some(settings)) = (&args.overlay, &options.prune) {
+    if let Some(path) = &args.overlay {
         let images = pictures.iter().zip(images.iter().map(Arc::as_ref));
-        overlay::write(path, &engine, images, &answered.pruned, settings.method)?;
+        overlay::write(path, &engine, images, &answered.pruned, &options)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The model without its weights, and the options, checked.
-fn open(args: &RunArgs, prune: Option<PruneSettings>) -> Result<(load::Model, Options)> {
+fn open(args: &RunArgs, settings: &Settings) -> Result<(load::Model, Options)> {
     let model = load::open(&args.model.source)?;
-    if let Some(preset) = args.generation.preset.as_deref().and_then(Preset::find) {
-        preset.check(model.card.family)?;
-    }
-    let options = args
-        .generation
-        .options(model.card.default_options(), prune)?;
-    let options = if args.template.check()? {
-        args.template.fit(options, &args.generation, &model)?
-    } else {
-        args.template.begin(options, &model)?
-    };
+    let options = settings.resolve(&model.card, || Tokenizer::open(&model.checkpoint))?;
     options.check(&model.card)?;
     Ok((model, options))
 }
 
-fn explain(args: &RunArgs, prune: Option<PruneSettings>, origins: &Origins) -> Result<ExitCode> {
-    let (model, options) = open(args, prune)?;
-    let mut settings = report::options(&options, model.card.decoder.layers)?;
-    settings["think"] = json!(args.generation.think);
-    let preset = args.generation.preset.as_deref();
-    let explanation = preset::explain(&model.name, &model.card, preset, origins, &settings);
+fn explain(args: &RunArgs, settings: &Settings) -> Result<ExitCode> {
+    let (model, options) = open(args, settings)?;
+    let explanation = Explanation::new(&model.name, &model.card, settings, &options)?;
     exit::print(&if args.json {
         format!("{}\n", explanation.object())
     } else {
         explanation.text()
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The pruning flags together.
-fn pruning(args: &RunArgs) -> Result<Option<PruneSettings>> {
-    let settings = args.prune.settings(args.keep.unwrap_or(DEFAULT_KEEP));
-    if settings.is_none() {
-        let stray = args.keep.map(|_| "--keep").or(args.prune.stray());
-        if let Some(flag) = stray.filter(|_| args.prune.prune.is_none()) {
-            let reason = format!("{flag} says how to prune; add --prune METHOD, such as redvtp");
-            return Err(usage(reason));
-        }
-    }
-    Ok(settings)
 }
 
 fn encode(engine: &Engine, pictures: &[Picture]) -> Result<Vec<Arc<VisualTokens>>> {
@@ -211,14 +169,9 @@ fn watcher<'e>(
 }
 
 /// Everything but the times of the phases before the first step.
-fn account(
-    answered: &Answered,
-    answer: String,
-    options: &Options,
-    layers: usize,
-) -> Result<Report> {
+fn account(answered: &Answered, answer: String, options: &Options) -> Report {
     let outcome = &answered.outcome;
-    Ok(Report {
+    Report {
         answer,
         finish_reason: outcome.finish_reason,
         visual_tokens: VisualTokenCounts {
@@ -235,8 +188,8 @@ fn account(
         model: String::new(),
         backend: String::new(),
         dtype: Storage::Auto,
-        options: report::options(options, layers)?,
-    })
+        options: options.to_json(),
+    }
 }
 
 /// The answer as it is, or without control characters for a terminal that would obey them.

@@ -146,14 +146,14 @@ fn json_is_one_object_with_the_documented_keys() {
 #[test]
 fn a_policy_is_named_with_its_forwards_and_tokens_per_forward() {
     let report = object(tiny_with_picture().args(["--policy", "threshold=1", "--json"]));
-    assert_eq!(report["options"]["policy"], "threshold=1");
+    assert_eq!(report["options"]["denoise"]["policy"], "threshold=1");
     assert_eq!(report["forwards"], 16);
     assert_eq!(report["tokens_per_forward"], 1.0);
     let report =
         object(tiny_with_picture().args(["--policy", "eb=100", "--max-forwards", "7", "--json"]));
     assert_eq!(report["forwards"], 1);
     assert_eq!(report["tokens_per_forward"], 16.0);
-    assert_eq!(report["options"]["max_forwards"], 7);
+    assert_eq!(report["options"]["denoise"]["max_forwards"], 7);
     let report = object(tiny_with_picture().args(["--max-forwards", "7", "--json"]));
     assert_eq!(report["forwards"], 7);
     assert_eq!(report["finish_reason"], "max-forwards");

@@ -28,12 +28,16 @@ fn llada_v() -> Command {
 fn a_family_brings_its_own_settings() {
     let report = object(&mut dream());
     let options = &report["options"];
-    assert_eq!(options["schedule"], "timesteps");
-    assert_eq!(options["remasking"], "margin");
-    assert_eq!(options["top_k"], 50);
+    let denoise = &options["denoise"];
+    assert_eq!(denoise["schedule"], "timesteps");
+    assert_eq!(denoise["remasking"], "margin");
+    assert_eq!(denoise["top_k"], 50);
     assert_eq!(options["stop"].as_array().map(Vec::len), Some(0));
-    assert_eq!(options["steps"], options["gen_length"]);
-    assert_eq!(object(&mut llada_v())["options"]["schedule"], "linear");
+    assert_eq!(denoise["steps"], options["max_tokens"]);
+    assert_eq!(
+        object(&mut llada_v())["options"]["denoise"]["schedule"],
+        "linear"
+    );
 }
 
 #[test]
@@ -52,8 +56,8 @@ fn schedules_and_steps_are_chosen_by_flags() {
         "--cache",
         "prefix",
     ]));
-    assert_eq!(report["options"]["schedule_shift"], 0.33);
-    assert_eq!(report["options"]["remasking"], "low-confidence");
+    assert_eq!(report["options"]["denoise"]["schedule_shift"], 0.33);
+    assert_eq!(report["options"]["denoise"]["remasking"], "low-confidence");
     assert_eq!(report["steps"], 6);
     // The prompt's own pass gives the first token.
     assert_eq!(report["forwards"], 7);

@@ -27,13 +27,13 @@ fn every_setting_says_where_it_comes_from() {
     for (name, value, origin) in [
         ("steps", serde_json::json!(8), "flag"),
         ("seed", 5.into(), "variable"),
-        ("gen_length", 32.into(), "preset"),
+        ("gen-length", 32.into(), "preset"),
         ("think", "no-think".into(), "preset"),
-        ("cfg_scale", 0.0.into(), "default"),
-        ("prune.method", "redvtp".into(), "preset"),
-        ("prune.keep", 0.5.into(), "preset"),
-        ("prune.positions", "compact".into(), "the method's default"),
-        ("prune.at", "step=1".into(), "the method's default"),
+        ("cfg-scale", 0.0.into(), "default"),
+        ("prune", "redvtp".into(), "preset"),
+        ("keep", 0.5.into(), "preset"),
+        ("positions", "compact".into(), "the method's default"),
+        ("prune-at", "step=1".into(), "the method's default"),
     ] {
         let setting = &report["settings"][name];
         assert_eq!(
@@ -48,7 +48,7 @@ fn every_setting_says_where_it_comes_from() {
 fn what_the_checkpoint_says_is_named_as_its_own() {
     let report = object(foveate().args(["run", "--explain", "--json"]));
     assert_eq!(
-        report["settings"]["gen_length"]["origin"],
+        report["settings"]["gen-length"]["origin"],
         "generation_config.json"
     );
     let report = object(foveate().args(["run", "--explain", "--json", "--gen-length", "64"]));
@@ -62,6 +62,60 @@ fn what_the_checkpoint_says_is_named_as_its_own() {
         text.lines()
             .any(|line| line.trim().starts_with("gen-length") && line.ends_with("preset")),
         "{text}"
+    );
+}
+
+#[test]
+fn settings_are_read_from_a_file_and_the_options_of_a_run_are_such_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("settings.json");
+    let run_with = |flags: &[&str]| {
+        let mut command = foveate();
+        command.args(["run", "-i", "What is it?", "--json", "-m"]);
+        command.arg(golden("checkpoints/llada-v-tiny-a"));
+        command.arg("--image");
+        command.arg(golden("lladav_small_1x1/image_0.png"));
+        command.args(flags);
+        command
+    };
+    let first = object(&mut run_with(&[
+        "--preset",
+        "redvtp-lladav",
+        "--seed",
+        "4",
+        "--cache",
+        "dkv",
+        "--policy",
+        "klass",
+    ]));
+    std::fs::write(&file, first["options"].to_string()).expect("written");
+    let path = file.to_str().expect("a name");
+    let again = object(&mut run_with(&["--settings", path]));
+    for key in ["answer", "options", "visual_tokens", "rows_computed"] {
+        assert_eq!(first[key], again[key], "{key}");
+    }
+    let overridden = object(&mut run_with(&["--settings", path, "--prune", "none"]));
+    assert_eq!(overridden["options"]["prune"]["method"], "none");
+    let mut explain = explained(&["--settings", path, "--seed", "5", "--json"]);
+    let origins = object(&mut explain);
+    assert_eq!(origins["settings"]["seed"]["origin"], "flag");
+    assert_eq!(origins["settings"]["cache"]["origin"], "file");
+    std::fs::write(&file, r#"{"denoise": {"stepz": 3}}"#).expect("written");
+    assert_refused(
+        &mut run_with(&["--settings", path]),
+        2,
+        "did you mean denoise.steps?",
+    );
+    std::fs::write(&file, "{").expect("written");
+    assert_refused(
+        &mut run_with(&["--settings", path]),
+        2,
+        "settings.json: EOF",
+    );
+    assert_refused(
+        &mut run_with(&["--settings", "/nowhere.json"]),
+        1,
+        "/nowhere.json",
     );
 }
 

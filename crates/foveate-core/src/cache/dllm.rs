@@ -1,6 +1,37 @@
 //! dLLM-Cache: the prompt is refreshed rarely, the response often, and in between only where it changed.
 
-use super::{Cache, CacheView, Keep, Partial, Work};
+use std::sync::Arc;
+
+use super::{Cache, CacheSettings, CacheView, Keep, Partial, Row, Strategy, Work, positive, share};
+use crate::error::Result;
+
+pub(super) const ROW: Row = Row {
+    name: "dllm-cache",
+    help: "All rows; of the answer, those that changed most are computed between refreshes",
+    has: &[
+        "cache-refresh",
+        "cache-response-refresh",
+        "cache-share",
+        "cache-visual-refresh",
+        "cache-dtype",
+    ],
+    complete: |settings| {
+        // LLaDA-V's demo: 25, 7, 0.25.
+        settings.refresh.get_or_insert(25);
+        settings.response_refresh.get_or_insert(7);
+        settings.share.get_or_insert(0.25);
+        settings.visual_refresh.get_or_insert(1);
+    },
+    build,
+};
+
+fn build(settings: &CacheSettings) -> Result<Strategy> {
+    Ok(Some(Arc::new(DllmCache {
+        prompt_refresh: positive("cache-refresh", settings.refresh)?,
+        response_refresh: positive("cache-response-refresh", settings.response_refresh)?,
+        share: share("cache-share", settings.share)?,
+    })))
+}
 
 /// Adaptive caching of keys, values, attention outputs and MLP outputs.
 ///
@@ -9,9 +40,9 @@ use super::{Cache, CacheView, Keep, Partial, Work};
 /// *Source* arXiv 2506.06295; LLaDA-V, `cache_hook_LLaDA_V.py`. A suffix counts as response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DllmCache {
-    pub(super) prompt_refresh: usize,
-    pub(super) response_refresh: usize,
-    pub(super) share: f64,
+    prompt_refresh: usize,
+    response_refresh: usize,
+    share: f64,
 }
 
 impl Cache for DllmCache {

@@ -1,6 +1,34 @@
 //! Elastic-Cache: keys and values are refreshed when attention moves, and only in the layers behind.
 
-use super::{Cache, CacheView, Keep, Work};
+use std::sync::Arc;
+
+use super::{Cache, CacheSettings, CacheView, Keep, Row, Strategy, Work, positive, share};
+use crate::error::Result;
+
+pub(super) const ROW: Row = Row {
+    name: "elastic",
+    help: "All rows; layers are computed anew behind the one in which attention moved",
+    has: &[
+        "cache-refresh",
+        "cache-similarity",
+        "cache-visual-refresh",
+        "cache-dtype",
+    ],
+    complete: |settings| {
+        // gamma of the paper's LLaDA runs.
+        settings.similarity.get_or_insert(0.9);
+        settings.visual_refresh.get_or_insert(1);
+    },
+    build,
+};
+
+fn build(settings: &CacheSettings) -> Result<Strategy> {
+    let refresh = positive("cache-refresh", settings.refresh)?;
+    Ok(Some(Arc::new(Elastic {
+        similarity: share("cache-similarity", settings.similarity)?,
+        refresh: settings.refresh.map(|_| refresh),
+    })))
+}
 
 /// Watches, in every layer, the row of the prompt that the answer attends to most. As long as that row's own
 /// attention stays alike from step to step, the layer's cache is good; from the layer after the first one
@@ -12,9 +40,9 @@ use super::{Cache, CacheView, Keep, Work};
 /// computed, later ones are kept; and the paper also watches committed tokens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Elastic {
-    pub(super) similarity: f64,
+    similarity: f64,
     /// All rows of all layers every so many steps, if at all.
-    pub(super) refresh: Option<usize>,
+    refresh: Option<usize>,
 }
 
 impl Cache for Elastic {

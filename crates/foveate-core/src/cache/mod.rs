@@ -14,12 +14,9 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 pub(crate) use attention_drift::AttentionDrift;
-pub(crate) use dkv::DelayedKv;
-pub(crate) use dllm::DllmCache;
-pub(crate) use elastic::Elastic;
-pub(crate) use fast_dllm::{FastDllm, Reach};
-pub(crate) use prefix::Prefix;
+pub(crate) use settings::ROWS;
 pub use settings::{CACHES, CacheDtype, CacheMethod, CacheSettings, Caching};
+use settings::{Row, Strategy, positive, share};
 pub(crate) use state::{CacheState, Next};
 
 /// Who may attend to whom.

@@ -1,6 +1,16 @@
 //! Prefix-DLM: the prompt is computed once and never sees the answer.
 
-use super::{AttentionMask, Cache, CacheView, Work};
+use std::sync::Arc;
+
+use super::{AttentionMask, Cache, CacheView, Row, Work};
+
+pub(super) const ROW: Row = Row {
+    name: "prefix",
+    help: "The prompt is computed once and never sees the answer",
+    has: &["cache-dtype"],
+    complete: |_| {},
+    build: |_| Ok(Some(Arc::new(Prefix))),
+};
 
 /// The prompt's keys and values, computed in the first step, in which it attends to itself only.
 ///

@@ -4,41 +4,59 @@ use std::sync::Arc;
 
 use foveate_kernels::Dtype;
 
-use super::{Cache, DelayedKv, DllmCache, Elastic, FastDllm, Prefix, Reach};
-use crate::error::{Error, Result};
+use super::{Cache, dkv, dllm, elastic, fast_dllm, prefix};
+use crate::error::{Error, Result as CoreResult};
 use crate::prune::{Moment, Pruning};
+use crate::settings::{
+    Form, Group, Named, Setting, Value, choices, name_of, named, put, strategies, value_of,
+};
 
-/// The caches by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CacheMethod {
-    /// Every step computes every row.
-    #[default]
-    None,
-    /// The prompt is computed once and never sees the answer.
-    Prefix,
-    /// Between refreshes, what is before the block is kept.
-    FastDllm,
-    /// Between refreshes, what is around the block is kept.
-    FastDllmDual,
-    /// The prompt is refreshed rarely, the response often, in between only where it changed.
-    DllmCache,
-    /// A token is kept one step after it was committed.
-    Dkv,
-    /// Layers are refreshed when their attention moves.
-    Elastic,
+strategies! {
+    /// Every cache with the name users type.
+    CACHES;
+    /// The caches by name.
+    #[derive(Default)]
+    CacheMethod: Row {
+        /// Every step computes every row.
+        #[default]
+        None = NONE,
+        /// The prompt is computed once and never sees the answer.
+        Prefix = prefix::ROW,
+        /// Between refreshes, what is before the block is kept.
+        FastDllm = fast_dllm::ROW,
+        /// Between refreshes, what is around the block is kept.
+        FastDllmDual = fast_dllm::DUAL,
+        /// The prompt is refreshed rarely, the response often, in between only where it changed.
+        DllmCache = dllm::ROW,
+        /// A token is kept one step after it was committed.
+        Dkv = dkv::ROW,
+        /// Layers are refreshed when their attention moves.
+        Elastic = elastic::ROW,
+    }
 }
 
-/// Every cache with the name users type.
-pub const CACHES: [(&str, CacheMethod); 7] = [
-    ("none", CacheMethod::None),
-    ("prefix", CacheMethod::Prefix),
-    ("fast-dllm", CacheMethod::FastDllm),
-    ("fast-dllm-dual", CacheMethod::FastDllmDual),
-    ("dllm-cache", CacheMethod::DllmCache),
-    ("dkv", CacheMethod::Dkv),
-    ("elastic", CacheMethod::Elastic),
-];
+/// A strategy; none where nothing is kept.
+pub(super) type Strategy = Option<Arc<dyn Cache>>;
+
+/// What the table knows of a strategy.
+pub(crate) struct Row {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    /// Names of the settings that mean something to it.
+    pub(super) has: &'static [&'static str],
+    /// Fills in its published values.
+    pub(super) complete: fn(&mut CacheSettings),
+    /// Makes the strategy from completed settings.
+    pub(super) build: fn(&CacheSettings) -> CoreResult<Strategy>,
+}
+
+const NONE: Row = Row {
+    name: "none",
+    help: "Every step computes every row",
+    has: &[],
+    complete: |_| {},
+    build: |_| Ok(None),
+};
 
 /// How keys and values are kept. The residual stream that some caches keep too stays f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
@@ -51,10 +69,16 @@ pub enum CacheDtype {
     Bf16,
 }
 
-impl CacheDtype {
-    /// Every dtype with the name users type.
-    pub const ALL: [(&'static str, Self); 2] = [("f32", Self::F32), ("bf16", Self::Bf16)];
+const DTYPES: &[Named<CacheDtype>] = &[
+    named(CacheDtype::F32, "f32", "As they were computed"),
+    named(
+        CacheDtype::Bf16,
+        "bf16",
+        "Rounded to bfloat16: half the memory",
+    ),
+];
 
+impl CacheDtype {
     pub(crate) fn stored(self) -> Dtype {
         match self {
             Self::F32 => Dtype::F32,
@@ -82,6 +106,92 @@ pub struct CacheSettings {
     pub dtype: Option<CacheDtype>,
 }
 
+/// The settings of the cache.
+pub(crate) const ROWS: &[Setting] = &[
+    Setting {
+        name: "cache",
+        key: "cache.method",
+        help: "What is kept between denoising steps; only none and, for models trained for it, prefix are exact",
+        value_name: "CACHE",
+        form: Form::OneOf(CacheMethod::choices),
+        default: Some("none"),
+        get: |options| options.cache.method.name().into(),
+        set: |options, value| {
+            let method = CacheMethod::named(value.text());
+            put(&mut options.cache.method, method.unwrap_or_default())
+        },
+        ..ROW
+    },
+    Setting {
+        name: "cache-refresh",
+        key: "cache.refresh",
+        help: "Steps from one refresh of all rows to the next; of the prompt for dllm-cache",
+        value_name: "N",
+        form: Form::Count(1),
+        get: |options| options.cache.refresh.into(),
+        set: |options, value| put(&mut options.cache.refresh, Some(value.size())),
+        ..ROW
+    },
+    Setting {
+        name: "cache-response-refresh",
+        key: "cache.response_refresh",
+        help: "Steps from one refresh of the response to the next, for dllm-cache",
+        value_name: "N",
+        form: Form::Count(1),
+        get: |options| options.cache.response_refresh.into(),
+        set: |options, value| put(&mut options.cache.response_refresh, Some(value.size())),
+        ..ROW
+    },
+    Setting {
+        name: "cache-share",
+        key: "cache.share",
+        help: "Share of the response that dllm-cache computes between refreshes, from 0 to 1",
+        value_name: "R",
+        form: Form::Number,
+        get: |options| options.cache.share.into(),
+        set: |options, value| put(&mut options.cache.share, Some(value.number())),
+        ..ROW
+    },
+    Setting {
+        name: "cache-similarity",
+        key: "cache.similarity",
+        help: "How alike the watched attention must stay, for elastic; below it the layers behind are refreshed",
+        value_name: "R",
+        form: Form::Number,
+        get: |options| options.cache.similarity.into(),
+        set: |options, value| put(&mut options.cache.similarity, Some(value.number())),
+        ..ROW
+    },
+    Setting {
+        name: "cache-visual-refresh",
+        key: "cache.visual_refresh",
+        help: "Refresh visual tokens only every so many refreshes",
+        value_name: "N",
+        form: Form::Count(1),
+        get: |options| options.cache.visual_refresh.into(),
+        set: |options, value| put(&mut options.cache.visual_refresh, Some(value.size())),
+        ..ROW
+    },
+    Setting {
+        name: "cache-dtype",
+        key: "cache.dtype",
+        help: "How keys and values are kept; bf16 rounds them and takes half the memory [default: f32]",
+        value_name: "DTYPE",
+        form: Form::OneOf(|| choices(DTYPES)),
+        get: |options| {
+            let dtype = options.cache.dtype;
+            dtype.map_or(Value::None, |dtype| name_of(DTYPES, &dtype))
+        },
+        set: |options, value| put(&mut options.cache.dtype, value_of(DTYPES, value)),
+        ..ROW
+    },
+];
+
+const ROW: Setting = Setting {
+    group: Group::Cache,
+    ..Setting::ROW
+};
+
 impl CacheSettings {
     /// A cache with its published defaults.
     pub fn new(method: CacheMethod) -> Self {
@@ -93,77 +203,27 @@ impl CacheSettings {
 
     /// The name users type.
     pub fn name(&self) -> &'static str {
-        let named = CACHES.iter().find(|(_, method)| *method == self.method);
-        named.map_or("none", |(name, _)| name)
+        self.method.name()
     }
 
-    /// The same with every default of its strategy filled in.
+    /// These settings with every default of their strategy filled in, as runs report them.
     #[must_use]
-    pub fn resolved(&self) -> Self {
-        let or = |value: Option<usize>, published| Some(value.unwrap_or(published));
-        let dtype = Some(self.dtype.unwrap_or_default());
-        let refresh = match self.method {
-            CacheMethod::None => return self.clone(),
-            CacheMethod::Prefix => {
-                return Self {
-                    dtype,
-                    ..self.clone()
-                };
-            }
-            // `prefix_refresh_interval` of LLaDA-V.
-            CacheMethod::FastDllm | CacheMethod::FastDllmDual => 32,
-            // LLaDA-V's demo: 25, 7, 0.25.
-            CacheMethod::DllmCache => 25,
-            // `cache_reloading_step` of the paper's evaluation on LLaDA.
-            CacheMethod::Dkv => 8,
-            CacheMethod::Elastic => {
-                return Self {
-                    // gamma of the paper's LLaDA runs.
-                    similarity: Some(self.similarity.unwrap_or(0.9)),
-                    visual_refresh: or(self.visual_refresh, 1),
-                    dtype,
-                    ..self.clone()
-                };
-            }
-        };
-        let adaptive = self.method == CacheMethod::DllmCache;
-        Self {
-            method: self.method,
-            refresh: or(self.refresh, refresh),
-            response_refresh: self.response_refresh.or(adaptive.then_some(7)),
-            share: self.share.or(adaptive.then_some(0.25)),
-            similarity: self.similarity,
-            visual_refresh: or(self.visual_refresh, 1),
-            dtype,
+    pub fn completed(&self) -> Self {
+        let mut all = self.clone();
+        let row = self.method.row();
+        (row.complete)(&mut all);
+        if row.has.contains(&"cache-dtype") {
+            all.dtype.get_or_insert_default();
         }
+        all
     }
 
     /// Checks the settings and whether they go with `pruning`; nothing for [`CacheMethod::None`].
-    pub fn build(&self, pruning: Option<&Pruning>) -> Result<Option<Caching>> {
+    pub fn build(&self, pruning: Option<&Pruning>) -> CoreResult<Option<Caching>> {
         self.refuse_strays()?;
-        let all = self.resolved();
-        let refresh = positive("cache-refresh", all.refresh)?;
-        let strategy: Arc<dyn Cache> = match self.method {
-            CacheMethod::None => return Ok(None),
-            CacheMethod::Prefix => Arc::new(Prefix),
-            CacheMethod::FastDllm => Arc::new(FastDllm {
-                reach: Reach::ToTheEnd,
-                refresh,
-            }),
-            CacheMethod::FastDllmDual => Arc::new(FastDllm {
-                reach: Reach::Block,
-                refresh,
-            }),
-            CacheMethod::DllmCache => Arc::new(DllmCache {
-                prompt_refresh: refresh,
-                response_refresh: positive("cache-response-refresh", all.response_refresh)?,
-                share: share("cache-share", all.share)?,
-            }),
-            CacheMethod::Dkv => Arc::new(DelayedKv { refresh }),
-            CacheMethod::Elastic => Arc::new(Elastic {
-                similarity: share("cache-similarity", all.similarity)?,
-                refresh: self.refresh.map(|_| refresh),
-            }),
+        let all = self.completed();
+        let Some(strategy) = (self.method.row().build)(&all)? else {
+            return Ok(None);
         };
         if let Some(Moment::AfterLayerEveryPass(_)) = pruning.map(|p| p.pruner.moment()) {
             return Err(Error::request(
@@ -183,59 +243,43 @@ impl CacheSettings {
     }
 
     /// A parameter that the strategy does not have is an error, never ignored.
-    fn refuse_strays(&self) -> Result<()> {
-        let refreshes = !matches!(self.method, CacheMethod::None | CacheMethod::Prefix);
-        let adaptive = self.method == CacheMethod::DllmCache;
-        let elastic = self.method == CacheMethod::Elastic;
-        let (some, one) = ("all caches but none and prefix have", "dllm-cache has");
-        let kept = self.method != CacheMethod::None;
+    fn refuse_strays(&self) -> CoreResult<()> {
         let given = [
-            (
-                "cache-dtype",
-                self.dtype.is_some(),
-                kept,
-                "all caches but none have",
-            ),
-            ("cache-refresh", self.refresh.is_some(), refreshes, some),
-            (
-                "cache-visual-refresh",
-                self.visual_refresh.is_some(),
-                refreshes,
-                some,
-            ),
-            (
-                "cache-response-refresh",
-                self.response_refresh.is_some(),
-                adaptive,
-                one,
-            ),
-            ("cache-share", self.share.is_some(), adaptive, one),
-            (
-                "cache-similarity",
-                self.similarity.is_some(),
-                elastic,
-                "elastic has",
-            ),
+            ("cache-dtype", self.dtype.is_some()),
+            ("cache-refresh", self.refresh.is_some()),
+            ("cache-visual-refresh", self.visual_refresh.is_some()),
+            ("cache-response-refresh", self.response_refresh.is_some()),
+            ("cache-share", self.share.is_some()),
+            ("cache-similarity", self.similarity.is_some()),
         ];
-        for (field, given, fits, owners) in given {
-            if given && !fits {
-                let name = self.name();
-                let reason = format!("the cache {name} has no such parameter; {owners}");
-                return Err(Error::request(field, reason));
-            }
-        }
-        Ok(())
+        let has = self.method.row().has;
+        let stray = given
+            .iter()
+            .find(|(field, given)| *given && !has.contains(field));
+        let Some((field, _)) = stray else {
+            return Ok(());
+        };
+        let owners = CACHES.into_iter();
+        let owners = owners.filter(|(_, method)| method.row().has.contains(field));
+        let owners: Vec<&str> = owners.map(|(name, _)| name).collect();
+        let (name, owners) = (self.name(), owners.join(", "));
+        Err(Error::request(
+            field,
+            format!("the cache {name} has no such parameter; use it with {owners}"),
+        ))
     }
 }
 
-fn positive(field: &'static str, value: Option<usize>) -> Result<usize> {
+/// A count that is at least 1, and 1 where nothing is said.
+pub(super) fn positive(field: &'static str, value: Option<usize>) -> CoreResult<usize> {
     match value {
         Some(0) => Err(Error::request(field, "expected at least 1, got 0")),
         value => Ok(value.unwrap_or(1)),
     }
 }
 
-fn share(field: &'static str, value: Option<f64>) -> Result<f64> {
+/// A share from 0 to 1, and 0 where nothing is said.
+pub(super) fn share(field: &'static str, value: Option<f64>) -> CoreResult<f64> {
     let value = value.unwrap_or(0.0);
     if (0.0..=1.0).contains(&value) {
         Ok(value)

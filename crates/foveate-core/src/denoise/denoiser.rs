@@ -5,8 +5,8 @@ use std::sync::Arc;
 use foveate_kernels::{Noise, Pick};
 
 use super::filter::Filter;
-use super::options::Recipe;
 use super::policy::Wino;
+use super::recipe::Recipe;
 use super::schedule::Budget;
 use super::stability::Stability;
 use super::{Cancel, Canvas, Choice};

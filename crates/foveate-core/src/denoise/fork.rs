@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::options::Recipe;
+use super::recipe::Recipe;
 use super::{Cancel, Denoiser};
 use crate::error::{Error, Result};
 use crate::prune::{Moment, Pruned, Pruning};

@@ -2,7 +2,7 @@
 
 use foveate_kernels::{Guess, uniform};
 
-use super::options::Recipe;
+use super::recipe::Recipe;
 
 /// How masked positions are ranked for committing. Distributions are after the request's filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]

@@ -23,6 +23,7 @@ use crate::prompt::{Message, Prompt, ThinkMode};
 use crate::tokenizer::Tokenizer;
 
 pub use random_folder::write_random;
+pub(crate) use synthetic::SYNTHETIC;
 pub(crate) use synthetic::Synthetic;
 pub use synthetic::{NamedShape, SHAPES};
 

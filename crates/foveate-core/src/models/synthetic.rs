@@ -13,6 +13,9 @@ use crate::network::{DecoderShape, VisionShape};
 use crate::prompt::{Message, Prompt, ThinkMode};
 use crate::tokenizer::Tokenizer;
 
+/// The family of models with random weights, which are of none.
+pub(crate) const SYNTHETIC: &str = "synthetic";
+
 /// Shapes by name: `(name, decoder, vision, visual tokens, text tokens, answer tokens)`.
 #[derive(Clone, Copy, Debug)]
 pub struct NamedShape {
@@ -138,7 +141,7 @@ impl Synthetic {
         };
         let mask = decoder.vocabulary as u32 - 1;
         let card = ModelCard {
-            family: "synthetic",
+            family: SYNTHETIC,
             tensors: llada_v::TENSORS,
             decoder,
             vision,

@@ -1,6 +1,16 @@
 //! `FastV`: in every pass, late layers read only the visual tokens that an early layer attended to.
 
-use super::{Moment, Pruner, Queries, Watch};
+use std::sync::Arc;
+
+use super::{Moment, Positions, Pruner, Queries, Row, Wanted, Watch};
+use crate::error::{Error, Result};
+
+pub(super) const ROW: Row = Row {
+    name: "fastv",
+    help: "What is looked at in an early layer, in every pass",
+    positions: Positions::Original,
+    build,
+};
 
 /// Pruning inside each pass.
 ///
@@ -10,8 +20,8 @@ use super::{Moment, Pruner, Queries, Watch};
 /// model; a bidirectional decoder has no such row, so the queries are a parameter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FastV {
-    pub(super) layer: usize,
-    pub(super) queries: Queries,
+    layer: usize,
+    queries: Queries,
 }
 
 impl Pruner for FastV {
@@ -25,4 +35,21 @@ impl Pruner for FastV {
             layer: Some(self.layer),
         })
     }
+}
+
+fn build(wanted: &Wanted<'_>) -> Result<Arc<dyn Pruner>> {
+    // K = 2 in the paper (arXiv 2403.06764, section 4).
+    let layer = wanted.layer(wanted.layers().min(2))?;
+    let queries = wanted.queries()?;
+    match wanted.moment() {
+        None => {}
+        Some(Moment::AfterLayerOnce(at) | Moment::AfterLayerEveryPass(at)) if at == layer => {}
+        Some(_) => {
+            return Err(Error::request(
+                "prune-at",
+                "fastv prunes at its prune-layer in every pass",
+            ));
+        }
+    }
+    Ok(Arc::new(FastV { layer, queries }))
 }

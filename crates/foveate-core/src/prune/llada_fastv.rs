@@ -1,6 +1,16 @@
 //! LLaDA-FastV: drop visual tokens in the middle of the first denoising step, and for good.
 
-use super::{Moment, Pruner, Queries, Watch};
+use std::sync::Arc;
+
+use super::{Moment, Positions, Pruner, Queries, Row, Wanted, Watch};
+use crate::error::{Error, Result};
+
+pub(super) const ROW: Row = Row {
+    name: "llada-fastv",
+    help: "What the answer looks at in a middle layer of the first step",
+    positions: Positions::Original,
+    build,
+};
 
 /// Structured pruning inside the first step.
 ///
@@ -11,9 +21,9 @@ use super::{Moment, Pruner, Queries, Watch};
 /// layer, and it shortens the first step too · *Source* arXiv 2601.20168.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LladaFastV {
-    pub(super) layer: usize,
-    pub(super) queries: Queries,
-    pub(super) moment: Moment,
+    layer: usize,
+    queries: Queries,
+    moment: Moment,
 }
 
 impl Pruner for LladaFastV {
@@ -27,4 +37,26 @@ impl Pruner for LladaFastV {
             layer: Some(self.layer),
         })
     }
+}
+
+fn build(wanted: &Wanted<'_>) -> Result<Arc<dyn Pruner>> {
+    // The paper places K middle-to-late and gives no number (arXiv 2601.20168).
+    let layer = wanted.layer(wanted.layers().div_ceil(2))?;
+    let queries = wanted.queries()?;
+    let moment = match wanted.moment() {
+        None => Moment::AfterLayerOnce(layer),
+        Some(Moment::AfterLayerOnce(at)) if at == layer => Moment::AfterLayerOnce(layer),
+        Some(Moment::AfterStep(step)) if step >= 1 => Moment::AfterStep(step),
+        Some(_) => {
+            return Err(Error::request(
+                "prune-at",
+                "llada-fastv prunes at its prune-layer, or after a step: use step=N",
+            ));
+        }
+    };
+    Ok(Arc::new(LladaFastV {
+        layer,
+        queries,
+        moment,
+    }))
 }

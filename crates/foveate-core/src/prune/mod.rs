@@ -8,15 +8,14 @@ mod settings;
 mod survivors;
 mod uniform;
 
+use std::fmt;
 use std::fmt::Debug;
+use std::str::FromStr;
 
-pub(crate) use fastv::FastV;
-pub(crate) use llada_fastv::LladaFastV;
-pub(crate) use random::Random;
-pub(crate) use redvtp::RedVtp;
-pub use settings::{METHODS, Method, Positions, PruneSettings, Pruning, Queries};
+pub(crate) use settings::ROWS;
+pub use settings::{DEFAULT_KEEP, METHODS, Method, Positions, PruneSettings, Pruning, Queries};
+use settings::{Row, Wanted};
 pub use survivors::Survivors;
-pub(crate) use uniform::Uniform;
 
 /// When visual tokens leave. Layers and denoising steps count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -30,6 +29,37 @@ pub enum Moment {
     AfterLayerEveryPass(usize),
     /// After the commits of this denoising step; from here on.
     AfterStep(usize),
+}
+
+impl fmt::Display for Moment {
+    /// As `--prune-at` spells it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BeforeDecoder => f.write_str("decoder"),
+            Self::AfterStep(step) => write!(f, "step={step}"),
+            Self::AfterLayerOnce(layer) | Self::AfterLayerEveryPass(layer) => {
+                write!(f, "layer={layer}")
+            }
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |digits: &str| {
+            digits
+                .parse()
+                .map_err(|_| format!("{digits:?} is no count"))
+        };
+        match text.split_once('=') {
+            None if text == "decoder" => Ok(Self::BeforeDecoder),
+            Some(("step", step)) => Ok(Self::AfterStep(number(step)?)),
+            Some(("layer", layer)) => Ok(Self::AfterLayerOnce(number(layer)?)),
+            _ => Err("expected decoder, step=N or layer=K".into()),
+        }
+    }
 }
 
 /// The attention that a strategy needs: post-softmax mass on visual tokens, averaged over heads.
@@ -87,7 +117,17 @@ pub fn quota(tokens: usize, keep: f64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::quota;
+    use super::{Moment, quota};
+
+    #[test]
+    fn moments_are_named_as_users_write_them() {
+        assert_eq!("decoder".parse(), Ok(Moment::BeforeDecoder));
+        assert_eq!("step=2".parse(), Ok(Moment::AfterStep(2)));
+        assert_eq!("layer=3".parse(), Ok(Moment::AfterLayerOnce(3)));
+        for text in ["", "step", "step=", "step=-1", "layer=x", "Decoder"] {
+            assert!(text.parse::<Moment>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn quotas_truncate_in_f64_and_never_reach_zero() {

@@ -1,8 +1,18 @@
 //! Random: the control that every scoring strategy must beat.
 
+use std::sync::Arc;
+
 use foveate_kernels::uniform;
 
-use super::{Moment, Pruner, Visual, Watch};
+use super::{Moment, Positions, Pruner, Row, Visual, Wanted, Watch};
+use crate::error::Result;
+
+pub(super) const ROW: Row = Row {
+    name: "random",
+    help: "A seeded random subset",
+    positions: Positions::Original,
+    build,
+};
 
 /// A seeded random subset.
 ///
@@ -10,7 +20,7 @@ use super::{Moment, Pruner, Visual, Watch};
 /// *When* before the decoder unless told otherwise · *Cost* none · *Source* control of arXiv 2511.12428.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Random {
-    pub(super) moment: Moment,
+    moment: Moment,
 }
 
 impl Pruner for Random {
@@ -28,4 +38,9 @@ impl Pruner for Random {
             .map(|t| uniform(image.seed, u32::MAX, stream, t) as f32)
             .collect()
     }
+}
+
+fn build(wanted: &Wanted<'_>) -> Result<Arc<dyn Pruner>> {
+    let moment = wanted.free_moment()?;
+    Ok(Arc::new(Random { moment }))
 }

@@ -1,6 +1,16 @@
 //! `RedVTP`: keep what the still-masked response tokens look at after the first denoising step.
 
-use super::{Moment, Pruner, Queries, Watch};
+use std::sync::Arc;
+
+use super::{Moment, Positions, Pruner, Queries, Row, Wanted, Watch};
+use crate::error::{Error, Result};
+
+pub(super) const ROW: Row = Row {
+    name: "redvtp",
+    help: "What the still-masked answer looks at after the first step",
+    positions: Positions::Compact,
+    build,
+};
 
 /// Response-driven visual token pruning.
 ///
@@ -9,7 +19,7 @@ use super::{Moment, Pruner, Queries, Watch};
 /// *Source* arXiv 2511.12428; RedVTP-LLaDA-V, `generate_with_embeds`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RedVtp {
-    pub(super) step: usize,
+    step: usize,
 }
 
 impl Pruner for RedVtp {
@@ -22,5 +32,16 @@ impl Pruner for RedVtp {
             queries: Queries::Masked,
             layer: None,
         })
+    }
+}
+
+fn build(wanted: &Wanted<'_>) -> Result<Arc<dyn Pruner>> {
+    wanted.refuse_layer_options(Some(Queries::Masked))?;
+    match wanted.moment().unwrap_or(Moment::AfterStep(1)) {
+        Moment::AfterStep(step) if step >= 1 => Ok(Arc::new(RedVtp { step })),
+        _ => Err(Error::request(
+            "prune-at",
+            "redvtp reads the attention of a finished step; use step=N",
+        )),
     }
 }

@@ -2,33 +2,40 @@
 
 use std::sync::Arc;
 
-use super::{FastV, LladaFastV, Moment, Pruner, Random, RedVtp, Uniform, Watch};
-use crate::error::{Error, Result};
+use super::{Moment, Pruner, Watch, fastv, llada_fastv, random, redvtp, uniform};
+use crate::error::{Error, Result as CoreResult};
+use crate::settings::{
+    Form, Group, Named, Options, Possible, Setting, Value, choices, name_of, named, strategies,
+    value_of,
+};
 
-/// The strategies by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
-    /// What masked answer tokens look at after the first step.
-    Redvtp,
-    /// What a middle layer of the first step attends to.
-    LladaFastv,
-    /// What an early layer attends to, in every pass anew.
-    Fastv,
-    /// A seeded random subset.
-    Random,
-    /// Evenly spaced tokens.
-    Uniform,
+strategies! {
+    /// Every method with the name users type.
+    METHODS;
+    /// The strategies by name.
+    Method: Row {
+        /// What masked answer tokens look at after the first step.
+        Redvtp = redvtp::ROW,
+        /// What a middle layer of the first step attends to.
+        LladaFastv = llada_fastv::ROW,
+        /// What an early layer attends to, in every pass anew.
+        Fastv = fastv::ROW,
+        /// A seeded random subset.
+        Random = random::ROW,
+        /// Evenly spaced tokens.
+        Uniform = uniform::ROW,
+    }
 }
 
-/// Every method with the name users type.
-pub const METHODS: [(&str, Method); 5] = [
-    ("redvtp", Method::Redvtp),
-    ("llada-fastv", Method::LladaFastv),
-    ("fastv", Method::Fastv),
-    ("random", Method::Random),
-    ("uniform", Method::Uniform),
-];
+/// What the table knows of a strategy.
+pub(crate) struct Row {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    /// What positions do unless a request says otherwise.
+    pub(super) positions: Positions,
+    /// Makes the strategy, or refuses what it cannot do.
+    pub(super) build: fn(&Wanted<'_>) -> CoreResult<Arc<dyn Pruner>>,
+}
 
 /// What surviving rows do with their rotary positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -39,6 +46,11 @@ pub enum Positions {
     /// Unchanged.
     Original,
 }
+
+const POSITIONS: &[Named<Positions>] = &[
+    named(Positions::Compact, "compact", "Renumbered without gaps"),
+    named(Positions::Original, "original", "Unchanged"),
+];
 
 /// Whose attention is averaged into a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -51,6 +63,19 @@ pub enum Queries {
     /// Every row of the sequence.
     All,
 }
+
+const QUERIES: &[Named<Queries>] = &[
+    named(Queries::Response, "response", "The answer's rows"),
+    named(Queries::All, "all", "Every row"),
+    named(
+        Queries::Masked,
+        "masked",
+        "The answer's rows that are still masked, as redvtp always has it",
+    ),
+];
+
+/// Share of the visual tokens that survives when only a method is given.
+pub const DEFAULT_KEEP: f64 = 0.5;
 
 /// Pruning as a request states it; absent values take the strategy's published default.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +95,111 @@ pub struct PruneSettings {
     pub moment: Option<Moment>,
 }
 
+/// The name that stands for no pruning.
+const NONE: &str = "none";
+
+/// The settings of pruning. Without a method they mean nothing, see [`crate::Settings::resolve`].
+pub(crate) const ROWS: &[Setting] = &[
+    Setting {
+        name: "prune",
+        key: "prune.method",
+        help: "How the surviving visual tokens are chosen",
+        value_name: "METHOD",
+        form: Form::OneOf(|| {
+            let (name, help, alias) = (NONE, "Every visual token stays", "");
+            let none = Possible { name, help, alias };
+            [none].into_iter().chain(Method::choices()).collect()
+        }),
+        get: |options| {
+            let method = options.prune.as_ref().map(|prune| prune.method);
+            method.map_or(NONE, Method::name).into()
+        },
+        set: |options, value| {
+            let method = Method::named(value.text());
+            options.prune = method.map(|method| PruneSettings::new(method, DEFAULT_KEEP));
+            Ok(())
+        },
+        ..ROW
+    },
+    Setting {
+        name: "keep",
+        key: "prune.keep",
+        help: "Share of each image's visual tokens that survives, above 0 and at most 1",
+        value_name: "R",
+        form: Form::Number,
+        get: |options| options.prune.as_ref().map(|prune| prune.keep).into(),
+        set: |options, value| of(options, |prune| prune.keep = value.number()),
+        ..ROW
+    },
+    Setting {
+        name: "positions",
+        key: "prune.positions",
+        help: "Positions of the survivors; the method's own when absent",
+        value_name: "POSITIONS",
+        form: Form::OneOf(|| choices(POSITIONS)),
+        get: |options| {
+            let positions = options.prune.as_ref().and_then(|prune| prune.positions);
+            positions.map_or(Value::None, |positions| name_of(POSITIONS, &positions))
+        },
+        set: |options, value| {
+            of(options, |prune| {
+                prune.positions = value_of(POSITIONS, value);
+            })
+        },
+        ..ROW
+    },
+    Setting {
+        name: "prune-layer",
+        key: "prune.layer",
+        help: "Layer of fastv and llada-fastv, from 1",
+        value_name: "K",
+        form: Form::Count(0),
+        get: |options| options.prune.as_ref().and_then(|prune| prune.layer).into(),
+        set: |options, value| of(options, |prune| prune.layer = Some(value.size())),
+        ..ROW
+    },
+    Setting {
+        name: "prune-queries",
+        key: "prune.queries",
+        help: "Whose attention fastv and llada-fastv average",
+        value_name: "QUERIES",
+        form: Form::OneOf(|| choices(QUERIES)),
+        get: |options| {
+            let queries = options.prune.as_ref().and_then(|prune| prune.queries);
+            queries.map_or(Value::None, |queries| name_of(QUERIES, &queries))
+        },
+        set: |options, value| of(options, |prune| prune.queries = value_of(QUERIES, value)),
+        ..ROW
+    },
+    Setting {
+        name: "prune-at",
+        key: "prune.at",
+        help: "When tokens leave: decoder, step=N or layer=K, both from 1",
+        value_name: "WHEN",
+        form: Form::Written(|text| text.parse().map(|moment: Moment| moment.to_string())),
+        get: |options| {
+            let moment = options.prune.as_ref().and_then(|prune| prune.moment);
+            moment.map(|moment| moment.to_string()).into()
+        },
+        set: |options, value| of(options, |prune| prune.moment = value.text().parse().ok()),
+        ..ROW
+    },
+];
+
+const ROW: Setting = Setting {
+    group: Group::Pruning,
+    ..Setting::ROW
+};
+
+/// Changes what is pruned, if anything is.
+#[expect(clippy::unnecessary_wraps, reason = "other rows can refuse a value")]
+fn of(options: &mut Options, change: impl FnOnce(&mut PruneSettings)) -> CoreResult<()> {
+    if let Some(prune) = &mut options.prune {
+        change(prune);
+    }
+    Ok(())
+}
+
 impl PruneSettings {
     /// A strategy at a keep ratio, with its published defaults.
     pub fn new(method: Method, keep: f64) -> Self {
@@ -84,89 +214,61 @@ impl PruneSettings {
     }
 
     /// Checks the settings against a decoder of `layers` layers.
-    pub fn build(&self, layers: usize) -> Result<Pruning> {
+    pub fn build(&self, layers: usize) -> CoreResult<Pruning> {
         if !(self.keep > 0.0 && self.keep <= 1.0) {
             return Err(Error::request(
                 "keep",
                 format!("expected a share above 0 and at most 1, got {}", self.keep),
             ));
         }
-        let positions = |published| self.positions.unwrap_or(published);
-        let (pruner, positions): (Arc<dyn Pruner>, _) = match self.method {
-            Method::Redvtp => {
-                self.refuse_layer_options()?;
-                let step = match self.moment {
-                    None => 1,
-                    Some(Moment::AfterStep(step)) if step >= 1 => step,
-                    Some(_) => {
-                        return Err(Error::request(
-                            "prune-at",
-                            "redvtp reads the attention of a finished step; use step=N",
-                        ));
-                    }
-                };
-                (Arc::new(RedVtp { step }), positions(Positions::Compact))
-            }
-            Method::LladaFastv => {
-                // The paper places K middle-to-late and gives no number (arXiv 2601.20168).
-                let layer = self.checked_layer(layers, layers.div_ceil(2))?;
-                let queries = self.checked_queries()?;
-                let moment = match self.moment {
-                    None => Moment::AfterLayerOnce(layer),
-                    Some(Moment::AfterStep(step)) if step >= 1 => Moment::AfterStep(step),
-                    Some(_) => {
-                        return Err(Error::request(
-                            "prune-at",
-                            "llada-fastv prunes at its prune-layer, or after a step: use step=N",
-                        ));
-                    }
-                };
-                let pruner = LladaFastV {
-                    layer,
-                    queries,
-                    moment,
-                };
-                (Arc::new(pruner), positions(Positions::Original))
-            }
-            Method::Fastv => {
-                // K = 2 in the paper (arXiv 2403.06764, section 4).
-                if self.moment.is_some() {
-                    return Err(Error::request(
-                        "prune-at",
-                        "fastv prunes at its prune-layer in every pass",
-                    ));
-                }
-                let layer = self.checked_layer(layers, layers.min(2))?;
-                let queries = self.checked_queries()?;
-                (
-                    Arc::new(FastV { layer, queries }),
-                    positions(Positions::Original),
-                )
-            }
-            Method::Random => {
-                let moment = self.free_moment(layers)?;
-                (Arc::new(Random { moment }), positions(Positions::Original))
-            }
-            Method::Uniform => {
-                let moment = self.free_moment(layers)?;
-                (Arc::new(Uniform { moment }), positions(Positions::Original))
-            }
-        };
+        let (row, settings) = (self.method.row(), self);
         Ok(Pruning {
-            pruner,
+            pruner: (row.build)(&Wanted { settings, layers })?,
             keep: self.keep,
-            positions,
+            positions: self.positions.unwrap_or(row.positions),
         })
     }
 
-    fn refuse_layer_options(&self) -> Result<()> {
-        if self.layer.is_some() {
+    /// These settings with every default of their strategy written out, as runs report them.
+    pub fn completed(&self, layers: usize) -> CoreResult<Self> {
+        let pruning = self.build(layers)?;
+        let watch = pruning.watch();
+        Ok(Self {
+            positions: Some(pruning.positions),
+            layer: watch.and_then(|watch| watch.layer),
+            queries: watch.map(|watch| watch.queries),
+            moment: Some(pruning.moment()),
+            ..self.clone()
+        })
+    }
+}
+
+/// What a strategy is made from.
+pub(crate) struct Wanted<'a> {
+    settings: &'a PruneSettings,
+    layers: usize,
+}
+
+impl Wanted<'_> {
+    /// Layers of the decoder.
+    pub(super) fn layers(&self) -> usize {
+        self.layers
+    }
+
+    /// When tokens are to leave, if the request says so.
+    pub(super) fn moment(&self) -> Option<Moment> {
+        self.settings.moment
+    }
+
+    /// Refuses a layer, and queries other than the strategy's `own`.
+    pub(super) fn refuse_layer_options(&self, own: Option<Queries>) -> CoreResult<()> {
+        if self.settings.layer.is_some() {
             return Err(Error::request(
                 "prune-layer",
                 "only llada-fastv and fastv have a layer",
             ));
         }
-        if self.queries.is_some() {
+        if self.settings.queries.is_some() && self.settings.queries != own {
             return Err(Error::request(
                 "prune-queries",
                 "only llada-fastv and fastv have queries",
@@ -175,8 +277,9 @@ impl PruneSettings {
         Ok(())
     }
 
-    fn checked_layer(&self, layers: usize, default: usize) -> Result<usize> {
-        let layer = self.layer.unwrap_or(default);
+    /// The layer, checked.
+    pub(super) fn layer(&self, default: usize) -> CoreResult<usize> {
+        let (layer, layers) = (self.settings.layer.unwrap_or(default), self.layers);
         if layer == 0 || layer > layers {
             return Err(Error::request(
                 "prune-layer",
@@ -186,8 +289,9 @@ impl PruneSettings {
         Ok(layer)
     }
 
-    fn checked_queries(&self) -> Result<Queries> {
-        match self.queries {
+    /// The queries of a strategy that reads attention inside a step.
+    pub(super) fn queries(&self) -> CoreResult<Queries> {
+        match self.settings.queries {
             // FastV's definition: the average attention a token receives from all others.
             None => Ok(Queries::All),
             Some(Queries::Masked) => Err(Error::request(
@@ -198,17 +302,18 @@ impl PruneSettings {
         }
     }
 
-    fn free_moment(&self, layers: usize) -> Result<Moment> {
-        self.refuse_layer_options()?;
-        let moment = self.moment.unwrap_or(Moment::BeforeDecoder);
+    /// The moment of a strategy that can prune at any.
+    pub(super) fn free_moment(&self) -> CoreResult<Moment> {
+        self.refuse_layer_options(None)?;
+        let moment = self.settings.moment.unwrap_or(Moment::BeforeDecoder);
         match moment {
             Moment::AfterStep(0) => Err(Error::request("prune-at", "steps count from 1")),
             Moment::AfterLayerOnce(layer) | Moment::AfterLayerEveryPass(layer)
-                if layer == 0 || layer > layers =>
+                if layer == 0 || layer > self.layers =>
             {
                 Err(Error::request(
                     "prune-at",
-                    format!("layers count from 1 to {layers}"),
+                    format!("layers count from 1 to {}", self.layers),
                 ))
             }
             _ => Ok(moment),

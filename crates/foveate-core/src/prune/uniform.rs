@@ -1,6 +1,16 @@
 //! Uniform: evenly spaced visual tokens, the control that knows nothing.
 
-use super::{Moment, Pruner, Visual, Watch};
+use std::sync::Arc;
+
+use super::{Moment, Positions, Pruner, Row, Visual, Wanted, Watch};
+use crate::error::Result;
+
+pub(super) const ROW: Row = Row {
+    name: "uniform",
+    help: "Evenly spaced tokens",
+    positions: Positions::Original,
+    build,
+};
 
 /// Evenly spaced tokens in sequence order.
 ///
@@ -8,7 +18,7 @@ use super::{Moment, Pruner, Visual, Watch};
 /// told otherwise · *Cost* none · *Source* the usual spatial control.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Uniform {
-    pub(super) moment: Moment,
+    moment: Moment,
 }
 
 impl Pruner for Uniform {
@@ -28,4 +38,9 @@ impl Pruner for Uniform {
         }
         scores
     }
+}
+
+fn build(wanted: &Wanted<'_>) -> Result<Arc<dyn Pruner>> {
+    let moment = wanted.free_moment()?;
+    Ok(Arc::new(Uniform { moment }))
 }

@@ -5,7 +5,6 @@ mod gather;
 mod page;
 mod ranks;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,8 +14,6 @@ use clap::builder::FalseyValueParser;
 use crate::args::ModelArgs;
 use crate::eval::{AskedArgs, fingerprint_of};
 use crate::exit::{self, note, usage};
-use crate::preset::Origins;
-use crate::repeat::command_line;
 use crate::{load, progress};
 use page::Page;
 
@@ -63,11 +60,7 @@ struct WhatArgs {
 }
 
 /// Measures and prints.
-pub(crate) fn main(
-    args: &AttentionArgs,
-    arguments: &[OsString],
-    origins: &Origins,
-) -> Result<ExitCode> {
+pub(crate) fn main(args: &AttentionArgs, repeated: &str) -> Result<ExitCode> {
     let what = &args.what;
     let possible = |keep: &f64| *keep > 0.0 && *keep <= 1.0;
     if let Some(keep) = what.keeps.iter().find(|keep| !possible(keep)) {
@@ -126,7 +119,7 @@ pub(crate) fn main(
     }
     if let Some(path) = &what.markdown {
         let charts = [what.layer_chart.as_deref(), what.step_chart.as_deref()];
-        let report = page.markdown(&command_line(arguments, origins), charts);
+        let report = page.markdown(repeated, charts);
         std::fs::write(path, report).with_context(|| format!("writing {}", path.display()))?;
         note(&format!("wrote {}", path.display()));
     }

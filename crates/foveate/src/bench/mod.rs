@@ -11,18 +11,16 @@ mod roofline;
 mod sizes;
 mod subject;
 
-use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::builder::FalseyValueParser;
-use foveate_core::Options;
+use foveate_core::{DEFAULT_KEEP, Error, Options, Origin, Settings, Tokenizer};
 use indicatif::ProgressBar;
 
-use crate::args::{DEFAULT_KEEP, GenerationArgs, ImageArgs, ModelArgs, PruneArgs, PruneName};
+use crate::args::{ImageArgs, ManyKeeps, ModelArgs, SettingsArgs};
 use crate::exit;
-use crate::preset::Origins;
 use crate::{progress, report};
 use breakdown::Breakdown;
 use ceiling::Ceiling;
@@ -48,18 +46,7 @@ pub(crate) struct BenchArgs {
     #[arg(help_heading = "Images")]
     question: String,
     #[command(flatten)]
-    generation: GenerationArgs,
-    #[command(flatten)]
-    prune: PruneArgs,
-    /// Shares of the visual tokens that survive, one row each; 1 is unpruned
-    #[arg(
-        long,
-        env = "FOVEATE_KEEP",
-        value_name = "R,R,…",
-        value_delimiter = ','
-    )]
-    #[arg(help_heading = "Visual-token pruning", allow_negative_numbers = true)]
-    keep: Vec<f64>,
+    settings: SettingsArgs<ManyKeeps>,
     /// Measure this many steps and estimate the rest; all when absent
     #[arg(long, env = "FOVEATE_STEPS_MEASURED", value_name = "N")]
     #[arg(help_heading = "Measurement")]
@@ -117,16 +104,12 @@ struct Measured {
 }
 
 /// Measures and prints.
-pub(crate) fn main(
-    args: &BenchArgs,
-    arguments: &[OsString],
-    origins: &Origins,
-) -> Result<ExitCode> {
+pub(crate) fn main(args: &BenchArgs) -> Result<ExitCode> {
     if let [shape, folder] = &args.write_random[..] {
         return folder::main(args, shape, folder);
     }
     if args.matrix.matrix {
-        return matrix::main(args, arguments, origins);
+        return matrix::main(args);
     }
     let timed = args.accounts.breakdown || args.accounts.roofline;
     let (model, images) = (&args.model, &args.images);
@@ -169,36 +152,54 @@ pub(crate) fn main(
 
 /// A row per `--keep`, and one without pruning when nothing is said.
 fn rows(args: &BenchArgs, subject: &Subject) -> Result<Vec<Row>> {
-    let mut prune = args.prune;
-    let keeps = if !args.keep.is_empty() {
-        prune.prune = Some(prune.prune.unwrap_or(PruneName::Redvtp));
-        args.keep.clone()
-    } else if prune.prune.and_then(PruneName::method).is_some() {
-        vec![1.0, DEFAULT_KEEP]
-    } else {
-        vec![1.0]
-    };
-    let layers = subject.engine.card().decoder.layers;
-    let row = |keep: f64| {
-        let settings = prune.settings(keep);
-        if let Some(settings) = &settings {
-            settings.build(layers)?;
-        }
-        #[expect(clippy::float_cmp, reason = "exactly 1 is how unpruned is written")]
-        let settings = settings.filter(|_| keep != 1.0);
-        let method = foveate_core::METHODS
-            .iter()
-            .find(|(_, method)| settings.as_ref().is_some_and(|s| s.method == *method));
-        Ok(Row {
-            label: method.map_or("none", |(name, _)| *name).to_owned(),
-            keep,
-            options: args
-                .generation
-                .options(subject.defaults.clone(), settings)?,
-            samples: Vec::new(),
-        })
-    };
+    let family = subject.engine.card().family;
+    let mut settings = args.settings.settings()?.with_preset(family)?;
+    let method = settings
+        .get("prune")
+        .map(|said| said.value.text() != "none");
+    let mut keeps = args.settings.keeps().to_vec();
+    if keeps.is_empty() {
+        keeps = match (settings.get("keep"), method) {
+            (Some(keep), _) => vec![keep.value.number()],
+            (None, Some(true)) => vec![1.0, DEFAULT_KEEP],
+            (None, _) => vec![1.0],
+        };
+    }
+    if settings.says("keep") && method.is_none() {
+        settings.set("prune", "redvtp", Origin::Flag)?;
+    }
+    let row = |keep| row(&settings, keep, subject);
     keeps.into_iter().map(row).collect()
+}
+
+fn row(settings: &Settings, keep: f64, subject: &Subject) -> Result<Row> {
+    let mut settings = settings.clone();
+    if settings.says("prune") {
+        settings.set("keep", &keep.to_string(), Origin::Flag)?;
+    }
+    let mut options = settings.resolve(subject.engine.card(), no_tokenizer)?;
+    #[expect(clippy::float_cmp, reason = "exactly 1 is how unpruned is written")]
+    if keep == 1.0 {
+        options.prune = None;
+    }
+    if !settings.says("stop") {
+        options.stop.clone_from(&subject.stop);
+    }
+    let method = options.prune.as_ref().map(|prune| prune.method.name());
+    Ok(Row {
+        label: method.unwrap_or("none").to_owned(),
+        keep,
+        options,
+        samples: Vec::new(),
+    })
+}
+
+/// Measurements know no text of an answer.
+fn no_tokenizer() -> foveate_core::Result<Tokenizer> {
+    Err(Error::Request {
+        field: "template",
+        reason: "a measurement has no template and no draft; leave them out".into(),
+    })
 }
 
 /// One step of every row, so that no row pays for the first touch of memory.

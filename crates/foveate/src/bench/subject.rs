@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use foveate_core::image::layout;
 use foveate_core::{
-    Engine, Message, NamedShape, Options, Picture, PromptToken, SHAPES, ThinkMode, VisualTokens,
+    Engine, Message, NamedShape, Picture, PromptToken, SHAPES, ThinkMode, VisualTokens,
 };
 use foveate_kernels::{Ledger, Spent, uniform};
 
@@ -136,8 +136,8 @@ pub(crate) struct Subject {
     pub(crate) engine: Engine,
     pub(crate) prompt: Vec<PromptToken>,
     pub(crate) images: Vec<Arc<VisualTokens>>,
-    /// Options before the flags.
-    pub(crate) defaults: Options,
+    /// What ends an answer where nothing is said about it.
+    pub(crate) stop: Vec<String>,
     /// How the weights are stored.
     pub(crate) dtype: Storage,
     /// Milliseconds in the vision tower, if there is one to run.
@@ -205,10 +205,7 @@ impl Subject {
             name: opened.name,
             prompt: engine.prompt(&[message], ThinkMode::Unset)?,
             // A stop would end the measurement early.
-            defaults: Options {
-                stop: Vec::new(),
-                ..engine.default_options()
-            },
+            stop: Vec::new(),
             dtype: model.machine.dtype,
             engine,
             images,
@@ -250,7 +247,7 @@ impl Subject {
         };
         Ok(Self {
             name: format!("{} (random weights)", shape.name),
-            defaults: engine.default_options(),
+            stop: engine.default_options().stop,
             dtype: machine.dtype,
             engine,
             prompt,

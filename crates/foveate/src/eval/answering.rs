@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
-use foveate_core::{Engine, Error, Options, Orientation, ThinkMode, VisualTokens};
+use foveate_core::{Engine, Error, Options, Orientation, VisualTokens};
 use indicatif::ProgressBar;
 
 use super::beginning::{Beginning, Started, beginnings};
@@ -12,7 +12,6 @@ use super::fingerprint;
 use super::journal::{Answer, Journal};
 use super::questions::Questions;
 use crate::args::MachineArgs;
-use crate::report;
 use crate::sweep::Setup;
 
 /// All questions under one setting.
@@ -20,7 +19,6 @@ pub(super) struct Run {
     /// Fingerprint of the setting.
     pub(super) settings: String,
     pub(super) options: Options,
-    pub(super) think: ThinkMode,
     /// Why it cannot be.
     pub(super) refused: Option<String>,
     /// One per question.
@@ -50,9 +48,8 @@ pub(super) type Planned = (Setup, Option<usize>);
 pub(super) fn plan(
     setups: Vec<Setup>,
     questions: &Questions,
-    layers: usize,
     machine: MachineArgs,
-) -> Result<(Vec<Planned>, Vec<Run>)> {
+) -> (Vec<Planned>, Vec<Run>) {
     let mut runs: Vec<Run> = Vec::new();
     let mut rows = Vec::with_capacity(setups.len());
     for setup in setups {
@@ -62,16 +59,15 @@ pub(super) fn plan(
         }
         let mut options = setup.options.clone();
         options.prune = options.prune.filter(|prune| prune.keep < 1.0);
-        let resolved = report::options(&options, layers)?;
+        let resolved = options.to_json();
         let (storage, backend) = (machine.dtype, machine.backend.same_bits().name());
-        let said = format!("{resolved} {:?} {storage:?} {backend}", setup.think);
+        let said = format!("{resolved} {storage:?} {backend}");
         let settings = fingerprint::of_text(&said);
         let known = runs.iter().position(|run| run.settings == settings);
         let run = known.unwrap_or_else(|| {
             runs.push(Run {
                 settings,
                 options,
-                think: setup.think,
                 refused: None,
                 answers: vec![None; questions.list.len()],
             });
@@ -79,7 +75,7 @@ pub(super) fn plan(
         });
         rows.push((setup, Some(run)));
     }
-    Ok((rows, runs))
+    (rows, runs)
 }
 
 /// What answering needs.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use foveate_core::{
     CacheMethod, Denoiser, Engine, Message, Moment, Options, Progress, PruneSettings, Pruned,
-    ThinkMode, VisualTokens,
+    VisualTokens,
 };
 
 use super::answering::{Job, Run};
@@ -20,7 +20,6 @@ pub(super) struct Beginning {
     pub(super) runs: Vec<usize>,
     /// How the first step is run; nothing leaves in it if `runs` are several.
     options: Options,
-    think: ThinkMode,
 }
 
 impl Beginning {
@@ -42,7 +41,6 @@ pub(super) fn beginnings(runs: &[Run], layers: usize) -> Result<Vec<Beginning>> 
         let beginning = Beginning {
             runs: vec![index],
             options: run.options.clone(),
-            think: run.think,
         };
         known.push((key, beginning));
     }
@@ -82,8 +80,7 @@ fn key(run: &Run, layers: usize) -> Result<Option<String>> {
         ..run.options.clone()
     };
     let watched = watched_first(&run.options, layers)?;
-    let said = report::options(&plain, layers)?;
-    Ok(Some(format!("{said} {:?} {watched:?}", run.think)))
+    Ok(Some(format!("{} {watched:?}", plain.to_json())))
 }
 
 /// The attention that the first step gathers for `options`.
@@ -112,7 +109,7 @@ impl Started {
     ) -> Result<Self> {
         let start = |(index, images): (&usize, &Vec<Arc<VisualTokens>>)| {
             let message = Message::user(&job.questions.list[*index].text, images.len());
-            let prompt = job.engine.prompt(&[message], beginning.think)?;
+            let prompt = job.engine.prompt(&[message], beginning.options.think)?;
             let options = Options {
                 // Without seeds of their own, all questions would lose the same random tokens.
                 seed: beginning.options.seed.wrapping_add(*index as u64),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::page::{BY_MASKS, Page, Row, costs, range, share, signed};
+use super::page::{BY_MASKS, Page, Row, costs, pruning, range, share, signed};
 use super::summary::Estimate;
 use crate::sweep::{UNSAID, cells};
 
@@ -79,7 +79,7 @@ fn unpruned(page: &Page<'_>) -> String {
 fn methods(page: &Page<'_>) -> String {
     let mut lines: Vec<Vec<String>> = Vec::new();
     for (row, _) in page.measured() {
-        let settings = page.pruning(row);
+        let settings = pruning(row);
         let part = |name: &str| match settings.get(name) {
             Some(Value::String(text)) => text.clone(),
             Some(Value::Null) | None => UNSAID.to_owned(),

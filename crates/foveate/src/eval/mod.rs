@@ -16,20 +16,17 @@ mod sheets;
 mod suite;
 mod summary;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::builder::FalseyValueParser;
-use foveate_core::{ModelCard, Options, ThinkMode};
+use foveate_core::{Settings, Tokenizer};
 
-use crate::args::{DEFAULT_KEEP, GenerationArgs, ModelArgs, PruneArgs};
+use crate::args::{ModelArgs, SettingsArgs, Untemplated};
 use crate::exit::{self, note, usage};
-use crate::preset::Origins;
-use crate::repeat::command_line;
-use crate::sweep::{self, Setup, Sweep, Swept, setups};
-use crate::{Command, load, progress};
+use crate::sweep::{self, Setup, Sweep, setups};
+use crate::{load, progress};
 use answering::{Run, answer_all};
 pub(crate) use asked::AskedArgs;
 pub(crate) use fingerprint::of_model as fingerprint_of;
@@ -48,18 +45,7 @@ pub(crate) struct EvalArgs {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
-    generation: GenerationArgs,
-    #[command(flatten)]
-    prune: PruneArgs,
-    /// Share of each image's visual tokens that survives, above 0 and at most 1
-    #[arg(
-        long,
-        env = "FOVEATE_KEEP",
-        value_name = "R",
-        allow_negative_numbers = true
-    )]
-    #[arg(help_heading = "Visual-token pruning")]
-    keep: Option<f64>,
+    settings: SettingsArgs<Untemplated>,
 }
 
 /// What is compared, and what is written.
@@ -83,42 +69,24 @@ struct WhatArgs {
     markdown: Option<PathBuf>,
 }
 
-impl Swept for EvalArgs {
-    const COMMAND: &'static str = "eval";
-
-    fn of(command: Command) -> Option<Self> {
-        match command {
-            Command::Eval(args) => Some(*args),
-            _ => None,
-        }
-    }
-
-    fn options(&self, card: &ModelCard) -> Result<Options> {
-        let prune = self.prune.settings(self.keep.unwrap_or(DEFAULT_KEEP));
-        self.generation.checked(card, prune)
-    }
-
-    fn think(&self) -> ThinkMode {
-        self.generation.think.into()
-    }
-}
-
 /// Asks, scores and prints.
-pub(crate) fn main(args: &EvalArgs, arguments: &[OsString], origins: &Origins) -> Result<ExitCode> {
+pub(crate) fn main(args: &EvalArgs, repeated: &str) -> Result<ExitCode> {
     let what = &args.what;
-    check(args, origins)?;
+    let settings = args.settings.settings()?;
+    check(what, &settings)?;
     let questions = args.asked.questions()?;
     let model = load::open(&args.model.source)?;
     let setups = if what.sweep.is_empty() {
-        vec![single(args, &model.card)?]
+        vec![single(&settings, &model)?]
     } else {
-        setups(args, arguments, &what.sweep, &model.card)?
+        let tokenizer = || Tokenizer::open(&model.checkpoint);
+        setups(&settings, &what.sweep, &model.card, &tokenizer)?
     };
     if let Some(reason) = setups.first().and_then(|setup| setup.refused.as_ref()) {
         return Err(usage(format!("the baseline cannot be run: {reason}")));
     }
-    let (layers, machine) = (model.card.decoder.layers, args.model.machine);
-    let (rows, mut runs) = answering::plan(setups, &questions, layers, machine)?;
+    let machine = args.model.machine;
+    let (rows, mut runs) = answering::plan(setups, &questions, machine);
     let model_fingerprint = fingerprint_of(&model.checkpoint)?;
     let mut journal = match &what.resume {
         Some(path) => {
@@ -169,7 +137,7 @@ pub(crate) fn main(args: &EvalArgs, arguments: &[OsString], origins: &Origins) -
     }
     if let Some(path) = &what.markdown {
         let chart = what.chart.as_deref();
-        let report = markdown::report(&page, &command_line(arguments, origins), chart);
+        let report = markdown::report(&page, repeated, chart);
         std::fs::write(path, report).with_context(|| format!("writing {}", path.display()))?;
         note(&format!("wrote {}", path.display()));
     }
@@ -177,33 +145,28 @@ pub(crate) fn main(args: &EvalArgs, arguments: &[OsString], origins: &Origins) -
 }
 
 /// Refuses flags that could only fail later.
-fn check(args: &EvalArgs, origins: &Origins) -> Result<()> {
-    let prunes = args.prune.prune.is_some();
-    sweep::refuse(&args.what.sweep, EvalArgs::COMMAND, origins, prunes)?;
-    let stray = args.keep.map(|_| "--keep").or(args.prune.stray());
-    let swept = args.what.sweep.iter().any(|sweep| sweep.flag == "prune");
-    if let Some(flag) = stray.filter(|_| !prunes && !swept) {
-        return Err(usage(format!(
-            "{flag} says how to prune; add --prune METHOD, such as redvtp"
-        )));
+fn check(what: &WhatArgs, settings: &Settings) -> Result<()> {
+    sweep::refuse(&what.sweep, settings)?;
+    let swept = |flag: &str| what.sweep.iter().any(|sweep| sweep.flag == flag);
+    if !swept("prune") && !swept("preset") && !settings.says("preset") {
+        settings.refuse_strays()?;
     }
-    if let Some(chart) = &args.what.chart {
+    if let Some(chart) = &what.chart {
         crate::chart::check("--chart", chart)?;
     }
-    if let Some(page) = &args.what.markdown {
+    if let Some(page) = &what.markdown {
         crate::chart::check_folder("--markdown", page)?;
     }
     Ok(())
 }
 
 /// The one row without a sweep.
-fn single(args: &EvalArgs, card: &ModelCard) -> Result<Setup> {
-    let options = args.options(card)?;
-    options.check(card)?;
+fn single(settings: &Settings, model: &load::Model) -> Result<Setup> {
+    let options = settings.resolve(&model.card, || Tokenizer::open(&model.checkpoint))?;
+    options.check(&model.card)?;
     Ok(Setup {
         combination: Vec::new(),
         options,
-        think: args.think(),
         refused: None,
     })
 }

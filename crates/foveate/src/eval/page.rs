@@ -10,7 +10,6 @@ use super::questions::Questions;
 use super::summary::{Estimate, Part, Scored, Summary};
 use crate::args::MachineArgs;
 use crate::load::Model;
-use crate::report;
 use crate::sweep::{Setup, Sweep, cells, label};
 use crate::table::{grouped, listing};
 
@@ -19,7 +18,6 @@ pub(super) struct Page<'a> {
     pub(super) model: &'a str,
     pub(super) model_fingerprint: &'a str,
     pub(super) machine: MachineArgs,
-    layers: usize,
     pub(super) questions: &'a Questions,
     pub(super) sweeps: &'a [Sweep],
     pub(super) rows: Vec<Row<'a>>,
@@ -107,7 +105,6 @@ impl<'a> Page<'a> {
             model: &model.name,
             model_fingerprint,
             machine,
-            layers,
             questions,
             sweeps,
             rows,
@@ -306,7 +303,7 @@ impl<'a> Page<'a> {
             object["reason"] = json!(reason);
             return Ok(object);
         }
-        object["options"] = report::options(&row.setup.options, self.layers)?;
+        object["options"] = row.setup.options.to_json();
         let Some((overall, families)) = row.summaries.split_first() else {
             return Ok(object);
         };
@@ -325,16 +322,19 @@ impl<'a> Page<'a> {
         Ok(object)
     }
 
-    /// What pruning does in a row, after its own defaults; null without any.
-    pub(super) fn pruning(&self, row: &Row<'_>) -> Value {
-        let options = report::options(&row.setup.options, self.layers);
-        options.map_or(Value::Null, |mut options| options["prune"].take())
-    }
-
     pub(super) fn times_faster(&self, summary: &Summary) -> f64 {
         let first = self.measured().next();
         let baseline = first.map_or(summary.time_ms, |(_, first)| first.time_ms);
         baseline / summary.time_ms.max(f64::MIN_POSITIVE)
+    }
+}
+
+/// What pruning does in a row, after its own defaults; null without any.
+pub(super) fn pruning(row: &Row<'_>) -> Value {
+    let mut options = row.setup.options.to_json();
+    match row.setup.options.prune {
+        Some(_) => options["prune"].take(),
+        None => Value::Null,
     }
 }
 

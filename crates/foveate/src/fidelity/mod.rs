@@ -4,7 +4,6 @@ mod follow;
 mod linears;
 mod page;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,8 +13,6 @@ use clap::builder::FalseyValueParser;
 use crate::args::{MachineArgs, ModelArgs, Storage};
 use crate::eval::{AskedArgs, fingerprint_of};
 use crate::exit::{self, note, usage};
-use crate::preset::Origins;
-use crate::repeat::command_line;
 use crate::{load, progress};
 use page::{Page, Row};
 
@@ -65,11 +62,7 @@ struct WhatArgs {
 }
 
 /// Compares and prints.
-pub(crate) fn main(
-    args: &FidelityArgs,
-    arguments: &[OsString],
-    origins: &Origins,
-) -> Result<ExitCode> {
+pub(crate) fn main(args: &FidelityArgs, repeated: &str) -> Result<ExitCode> {
     let what = &args.what;
     if let Some(keep) = what
         .keeps
@@ -137,7 +130,7 @@ pub(crate) fn main(
         page.text()
     })?;
     if let Some(path) = &what.markdown {
-        let report = page.markdown(&command_line(arguments, origins));
+        let report = page.markdown(repeated);
         std::fs::write(path, report).with_context(|| format!("writing {}", path.display()))?;
         note(&format!("wrote {}", path.display()));
     }

@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use foveate_core::image::geometry;
-use foveate_core::{Engine, Method, Picture, PruneSettings, Pruned, VisualTokens};
+use foveate_core::{Engine, Options, Picture, Pruned, VisualTokens};
 
 use crate::exit::{note, usage};
 use paint::Token;
 use sheet::Sheet;
 
 /// Refuses what could only fail after the answer.
-pub(crate) fn check(path: &Path, images: usize, prune: Option<&PruneSettings>) -> Result<()> {
+pub(crate) fn check(path: &Path, images: usize, options: &Options) -> Result<()> {
     if images == 0 {
         return Err(usage("--overlay draws on a picture; add --image FILE"));
     }
-    if prune.is_none() {
+    if options.prune.is_none() {
         let reason = "--overlay draws what was pruned; add --prune METHOD, such as redvtp";
         return Err(usage(reason));
     }
@@ -50,8 +50,12 @@ pub(crate) fn write<'a>(
     engine: &Engine,
     images: impl ExactSizeIterator<Item = (&'a Picture, &'a VisualTokens)>,
     pruned: &[Pruned],
-    method: Method,
+    options: &Options,
 ) -> Result<()> {
+    let pruning = options.pruning(engine.card().decoder.layers)?;
+    // Scores mean something where attention was watched.
+    let scored = pruning.is_some_and(|pruning| pruning.watch().is_some());
+    let method = options.prune.as_ref().map(|prune| prune.method.name());
     let several = images.len() > 1;
     for (index, (picture, visual)) in images.enumerate() {
         let path = if several {
@@ -61,13 +65,13 @@ pub(crate) fn write<'a>(
         };
         let choice = pruned.iter().find(|choice| choice.image == index);
         let base = geometry(picture.width(), picture.height(), &engine.card().tiling)?.base_tokens;
-        let tokens = tokens(visual, choice, is_scored(method));
+        let tokens = tokens(visual, choice, scored);
         let kept = choice.map_or(visual.len(), |choice| choice.kept.len());
         let sheet = Sheet {
             picture,
             base: view(&tokens, 0..base),
             tiles: view(&tokens, base..tokens.len()),
-            method: name(method),
+            method: method.unwrap_or_default(),
             kept,
             of: visual.len(),
         };
@@ -78,16 +82,6 @@ pub(crate) fn write<'a>(
         note(&format!("wrote {}", path.display()));
     }
     Ok(())
-}
-
-/// Whether a strategy's scores mean something.
-fn is_scored(method: Method) -> bool {
-    matches!(method, Method::Redvtp | Method::LladaFastv | Method::Fastv)
-}
-
-fn name(method: Method) -> &'static str {
-    let named = foveate_core::METHODS.iter().find(|(_, m)| *m == method);
-    named.map_or("", |(name, _)| *name)
 }
 
 /// Every visual token in order; newline tokens and pure padding have no place on the picture.

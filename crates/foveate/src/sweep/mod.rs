@@ -5,12 +5,10 @@ mod setups;
 use std::str::FromStr;
 
 use anyhow::Result;
-use clap::{Command, CommandFactory};
+use foveate_core::{Form, Origin, Setting, Settings, settings};
 
-use crate::Cli;
 use crate::exit::usage;
-use crate::preset::{Origin, Origins};
-pub(crate) use setups::{Setup, Swept, one_keep, setups};
+pub(crate) use setups::{Setup, one_keep, setups};
 
 /// One flag and the values that it takes in turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,17 +20,6 @@ pub(crate) struct Sweep {
 
 /// A value for each swept flag.
 pub(crate) type Combination = Vec<(String, String)>;
-
-/// Flags under these headings say which question is asked, and of what; that is the same for all.
-const FIXED_HEADINGS: [&str; 7] = [
-    "Shape",
-    "Model",
-    "Machine",
-    "Images",
-    "Matrix",
-    "Measurement",
-    "Evaluation",
-];
 
 impl FromStr for Sweep {
     type Err = String;
@@ -64,34 +51,36 @@ impl FromStr for Sweep {
     }
 }
 
-/// Whether a flag stands on the command line.
-pub(crate) fn is_given(flag: &str, origins: &Origins) -> bool {
-    matches!(origins.get(&flag.replace('-', "_")), Some(Origin::Flag))
-}
-
-/// Refuses lists of `command` that cannot be; `prunes` says whether a method is given beside them.
-pub(crate) fn refuse(
-    sweeps: &[Sweep],
-    command: &str,
-    origins: &Origins,
-    prunes: bool,
-) -> Result<()> {
-    if let Some(command) = Cli::command().find_subcommand(command) {
-        check(sweeps, command).map_err(usage)?;
-    }
-    if let Some(sweep) = sweeps.iter().find(|sweep| is_given(&sweep.flag, origins)) {
+/// Refuses lists that cannot be beside what is said.
+pub(crate) fn refuse(sweeps: &[Sweep], said: &Settings) -> Result<()> {
+    for (index, sweep) in sweeps.iter().enumerate() {
+        sweep.check()?;
         let flag = &sweep.flag;
-        return Err(usage(format!(
-            "--{flag} is given and swept; give one of the two"
-        )));
+        if sweeps[..index].iter().any(|other| other.flag == *flag) {
+            return Err(usage(format!(
+                "--sweep {flag}: given twice; write one list"
+            )));
+        }
+        if is_given(flag, said) {
+            return Err(usage(format!(
+                "--{flag} is given and swept; give one of the two"
+            )));
+        }
     }
     let swept = |flag: &str| sweeps.iter().any(|sweep| sweep.flag == flag);
-    if swept("keep") && !swept("prune") && !prunes && !swept("preset") {
+    let method = said.says("prune") || swept("prune") || said.says("preset") || swept("preset");
+    if swept("keep") && !method {
         return Err(usage(
             "--sweep keep says how to prune; add --prune METHOD or sweep prune too",
         ));
     }
     Ok(())
+}
+
+/// Whether a flag stands on the command line.
+pub(crate) fn is_given(flag: &str, said: &Settings) -> bool {
+    said.get(flag)
+        .is_some_and(|said| said.origin == Origin::Flag)
 }
 
 /// `prune redvtp, keep 0.5`.
@@ -118,43 +107,36 @@ pub(crate) fn cells(combination: &Combination, sweeps: &[Sweep]) -> Vec<String> 
 /// What a flag is in a row that does not say: the baseline, or a flag without effect there.
 pub(crate) const UNSAID: &str = "–";
 
-/// Refuses flags that do not say how to answer, and flags that are swept twice.
-fn check<'a>(sweeps: &[Sweep], command: &'a Command) -> Result<(), String> {
-    let sweepable = |argument: &&'a clap::Arg| {
-        let heading = argument.get_help_heading();
-        heading.is_some_and(|heading| !FIXED_HEADINGS.contains(&heading))
-    };
-    let (lists, switches): (Vec<_>, Vec<_>) = command
-        .get_arguments()
-        .filter(sweepable)
-        .partition(|argument| argument.get_action().takes_values());
-    let long = |arguments: Vec<&'a clap::Arg>| -> Vec<&'a str> {
-        arguments
-            .into_iter()
-            .filter_map(clap::Arg::get_long)
-            .collect()
-    };
-    let (names, switches) = (long(lists), long(switches));
-    for (index, sweep) in sweeps.iter().enumerate() {
-        if switches.contains(&sweep.flag.as_str()) {
-            let flag = &sweep.flag;
-            return Err(format!(
-                "--sweep {flag}: the flag takes no value, so there is no list of them; \
-                 give --{flag} beside --sweep, or leave it out"
-            ));
+impl Sweep {
+    /// Refuses what is no setting with a value, and values that its flag would refuse.
+    fn check(&self) -> Result<()> {
+        let flag = &self.flag;
+        let setting = Setting::named(flag).filter(|setting| setting.is_sweepable());
+        let Some(setting) = setting else {
+            return Err(usage(no_list(flag)));
+        };
+        for value in &self.values {
+            let read = setting.form.parse(value);
+            read.map_err(|reason| {
+                usage(format!("--sweep {flag}: invalid value {value:?}: {reason}"))
+            })?;
         }
-        if !names.contains(&sweep.flag.as_str()) {
-            let (flag, names) = (&sweep.flag, names.join(", "));
-            return Err(format!("--sweep {flag}: expected one of {names}"));
-        }
-        if sweeps[..index].iter().any(|other| other.flag == sweep.flag) {
-            return Err(format!(
-                "--sweep {}: given twice; write one list",
-                sweep.flag
-            ));
-        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// Why a flag cannot be swept.
+fn no_list(flag: &str) -> String {
+    let switch = |setting: &Setting| matches!(setting.form, Form::Switch);
+    if Setting::named(flag).is_some_and(switch) {
+        return format!(
+            "--sweep {flag}: the flag takes no value, so there is no list of them; \
+             give --{flag} beside --sweep, or leave it out"
+        );
+    }
+    let names = settings().filter(|setting| setting.is_sweepable());
+    let names: Vec<&str> = names.map(|setting| setting.name).collect();
+    format!("--sweep {flag}: expected one of {}", names.join(", "))
 }
 
 /// Every combination, the last flag changing fastest.

@@ -1,160 +1,110 @@
-//! From a command line and its sweeps to the settings of each row, the baseline first.
-
-use std::ffi::OsString;
+//! From settings and their sweeps to the options of each row, the baseline first.
 
 use anyhow::Result;
-use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches};
-use foveate_core::{CacheSettings, ModelCard, Options, Policy, ThinkMode};
+use foveate_core::{
+    CacheSettings, Group, ModelCard, Options, Origin, Policy, Setting, Settings, Tokenizer, Value,
+};
 
 use super::{Combination, Sweep, combinations};
-use crate::args::DEFAULT_KEEP;
 use crate::exit::usage;
-use crate::{Cli, Command, preset, report};
 
 /// What a row asks for.
 #[derive(Clone)]
 pub(crate) struct Setup {
-    /// The swept flags; empty for the baseline.
+    /// The swept settings; empty for the baseline.
     pub(crate) combination: Combination,
     pub(crate) options: Options,
-    pub(crate) think: ThinkMode,
     /// Why it cannot be.
     pub(crate) refused: Option<String>,
 }
 
-/// A command whose flags can be swept.
-pub(crate) trait Swept: Sized {
-    /// Its name on the command line.
-    const COMMAND: &'static str;
-    /// Its flags, of that command only.
-    fn of(command: Command) -> Option<Self>;
-    /// How the flags say to answer.
-    fn options(&self, card: &ModelCard) -> Result<Options>;
-    /// How the flags say to ask.
-    fn think(&self) -> ThinkMode;
+/// Where a model's tokenizer comes from.
+pub(crate) type Tokenizers<'a> = &'a dyn Fn() -> foveate_core::Result<Tokenizer>;
+
+/// The baseline, then every combination that is not a repetition.
+pub(crate) fn setups(
+    settings: &Settings,
+    sweeps: &[Sweep],
+    card: &ModelCard,
+    tokenizer: Tokenizers<'_>,
+) -> Result<Vec<Setup>> {
+    let plain = baseline(settings, card, tokenizer)?;
+    let mut seen = vec![plain.to_json()];
+    let mut rows = vec![Setup {
+        combination: Vec::new(),
+        options: plain.clone(),
+        refused: None,
+    }];
+    for combination in combinations(sweeps) {
+        let mut row = settings.clone();
+        for (name, text) in &combination {
+            row.set(name, text, Origin::Sweep)?;
+        }
+        let options = row.resolve(card, tokenizer);
+        match options.and_then(|options| options.check(card).map(|()| options)) {
+            Ok(options) if seen.contains(&options.to_json()) => {}
+            Ok(options) => {
+                seen.push(options.to_json());
+                rows.push(Setup {
+                    combination: effective(combination, &options),
+                    options,
+                    refused: None,
+                });
+            }
+            Err(error) => rows.push(Setup {
+                combination,
+                options: plain.clone(),
+                refused: Some(error.to_string()),
+            }),
+        }
+    }
+    Ok(rows)
 }
 
-/// The one keep ratio of a row.
-pub(crate) fn one_keep(keeps: &[f64]) -> Result<f64> {
-    match keeps {
-        [] => Ok(DEFAULT_KEEP),
-        [keep] => Ok(*keep),
+/// The question without anything that makes an answer faster.
+fn baseline(settings: &Settings, card: &ModelCard, tokenizer: Tokenizers<'_>) -> Result<Options> {
+    let mut plain = settings.clone();
+    let hastening = |setting: &Setting| matches!(setting.group, Group::Pruning | Group::Cache);
+    for said in settings.iter().filter(|said| hastening(said.setting)) {
+        plain.forget(said.setting.name);
+    }
+    plain.set("prune", "none", Origin::Sweep)?;
+    Ok(Options {
+        cache: CacheSettings::default(),
+        policy: Policy::default(),
+        stop_at_end: false,
+        max_forwards: None,
+        ..plain.resolve(card, tokenizer)?
+    })
+}
+
+/// The one keep ratio of a row, said beside the other settings.
+pub(crate) fn one_keep(settings: &Settings, keeps: &[f64]) -> Result<Settings> {
+    let (mut settings, keep) = (settings.clone(), Setting::named("keep"));
+    match (keeps, keep) {
+        ([], _) | (_, None) => Ok(settings),
+        ([one], Some(keep)) => {
+            let origin = settings
+                .get("keep")
+                .map_or(Origin::Flag, |said| said.origin);
+            settings.put(keep, Value::Number(*one), origin);
+            Ok(settings)
+        }
         _ => Err(usage(
             "--keep takes one value here; write --sweep keep=1,0.5",
         )),
     }
 }
 
-/// The baseline, then every combination that is not a repetition.
-pub(crate) fn setups<A: Swept>(
-    args: &A,
-    arguments: &[OsString],
-    sweeps: &[Sweep],
-    card: &ModelCard,
-) -> Result<Vec<Setup>> {
-    let layers = card.decoder.layers;
-    let plain = baseline(args.options(card)?);
-    let mut seen = vec![(report::options(&plain, layers)?, args.think())];
-    let mut rows = vec![Setup {
-        combination: Vec::new(),
-        options: plain.clone(),
-        think: args.think(),
-        refused: None,
-    }];
-    for combination in combinations(sweeps) {
-        let refused = |combination, reason| Setup {
-            combination,
-            options: plain.clone(),
-            think: args.think(),
-            refused: Some(reason),
-        };
-        let row_args: A = match reparsed(arguments, &combination)? {
-            Ok(row_args) => row_args,
-            Err(reason) => {
-                rows.push(refused(combination, reason));
-                continue;
-            }
-        };
-        let checked = row_args.options(card).and_then(|options| {
-            let resolved = (report::options(&options, layers)?, row_args.think());
-            options.check(card)?;
-            Ok((options, resolved))
-        });
-        match checked {
-            Ok((_, resolved)) if seen.contains(&resolved) => {}
-            Ok((options, resolved)) => {
-                seen.push(resolved);
-                rows.push(Setup {
-                    combination: effective(combination, &options),
-                    options,
-                    think: row_args.think(),
-                    refused: None,
-                });
-            }
-            Err(error) => rows.push(refused(combination, error.to_string())),
-        }
-    }
-    Ok(rows)
-}
-
-/// The command line with a combination's flags; the inner error is a combination that cannot be.
-fn reparsed<A: Swept>(
-    arguments: &[OsString],
-    combination: &Combination,
-) -> Result<std::result::Result<A, String>> {
-    let mut arguments = arguments.to_vec();
-    arguments.extend(
-        combination
-            .iter()
-            .map(|(flag, value)| format!("--{flag}={value}").into()),
-    );
-    let parsed = preset::parse(&Cli::command(), &arguments)
-        .and_then(|(matches, _)| Cli::from_arg_matches(&matches));
-    match parsed {
-        Ok(Cli { command }) => match A::of(command) {
-            Some(args) => Ok(Ok(args)),
-            None => Err(usage(format!("only {} is swept here", A::COMMAND))),
-        },
-        Err(error) if error.kind() == ErrorKind::ArgumentConflict => {
-            let text = error.to_string();
-            let first = text.lines().next().unwrap_or_default();
-            Ok(Err(first.trim_start_matches("error: ").to_owned()))
-        }
-        Err(error) => {
-            let text = error.to_string();
-            Err(usage(format!(
-                "--sweep: {}",
-                text.trim_start_matches("error: ").trim_end()
-            )))
-        }
-    }
-}
-
-/// The same question without anything that makes an answer faster.
-fn baseline(options: Options) -> Options {
-    Options {
-        prune: None,
-        cache: CacheSettings::default(),
-        policy: Policy::default(),
-        stop_at_end: false,
-        max_forwards: None,
-        ..options
-    }
-}
-
 /// Without a method, what is said about pruning has no effect and is left out.
 fn effective(combination: Combination, options: &Options) -> Combination {
-    let about_pruning = [
-        "keep",
-        "positions",
-        "prune-layer",
-        "prune-queries",
-        "prune-at",
-    ];
-    let matters = |flag: &str| options.prune.is_some() || !about_pruning.contains(&flag);
+    let matters = |name: &str| {
+        let setting = Setting::named(name);
+        let prunes = setting.is_some_and(|setting| setting.group == Group::Pruning);
+        options.prune.is_some() || !prunes || name == "prune"
+    };
     combination
         .into_iter()
-        .filter(|(flag, _)| matters(flag))
+        .filter(|(name, _)| matters(name))
         .collect()
 }

@@ -12,6 +12,7 @@ use crate::tokenizer::Tokenizer;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
     text: String,
+    holes: Holes,
     /// Masks in the holes.
     ids: Vec<u32>,
 }
@@ -68,6 +69,7 @@ impl Draft {
         }
         Self::of(&tokens, card).map(|draft| Self {
             text: text.to_owned(),
+            holes,
             ..draft
         })
     }
@@ -92,6 +94,7 @@ impl Draft {
         };
         Ok(Self {
             text: String::new(),
+            holes: Holes::Plain,
             ids: tokens.iter().map(id).collect::<Result<_>>()?,
         })
     }
@@ -99,6 +102,11 @@ impl Draft {
     /// As it was written; empty for a draft of ids.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// What follows each hole.
+    pub fn holes(&self) -> Holes {
+        self.holes
     }
 
     /// Tokens, holes included.

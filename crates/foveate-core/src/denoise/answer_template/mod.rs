@@ -15,6 +15,8 @@ use parse::{Part, refused};
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnswerTemplate {
     text: String,
+    /// Options that stand beside the text.
+    given: Vec<String>,
     /// Masks in the slots.
     ids: Vec<u32>,
     pieces: Vec<Piece>,
@@ -58,6 +60,7 @@ impl AnswerTemplate {
         let text = text.unwrap_or("{choice}");
         let mut template = Self {
             text: text.to_owned(),
+            given: choices.to_vec(),
             ids: Vec::new(),
             pieces: Vec::new(),
             filler: card.end.first().copied(),
@@ -88,6 +91,11 @@ impl AnswerTemplate {
     /// As it was written.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The options that were given beside the text.
+    pub fn given(&self) -> &[String] {
+        &self.given
     }
 
     /// Tokens of the whole answer: the length of its canvas.

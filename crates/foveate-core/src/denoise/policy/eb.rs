@@ -1,7 +1,6 @@
 //! Commit as many candidates as an entropy budget allows.
 
-use super::{Rule, View, amount};
-use crate::error::Result;
+use super::{Number, Rule, View};
 
 /// Entropy-bounded unmasking: what is committed together may depend on each other only a little.
 ///
@@ -14,13 +13,15 @@ pub struct EntropyBound {
 }
 
 impl EntropyBound {
+    pub(super) const NAME: &str = "eb";
+    pub(super) const FORM: &str = "eb=GAMMA";
     /// The number that `SGLang` ships.
     pub const PUBLISHED: Self = Self { bound: 0.15 };
 }
 
 impl Rule for EntropyBound {
-    fn check(&self) -> Result<()> {
-        amount("eb", self.bound)
+    fn numbers(&mut self) -> Vec<Number<'_>> {
+        vec![Number::amount("eb", &mut self.bound)]
     }
 
     fn choose(&self, view: &View<'_>) -> Vec<usize> {

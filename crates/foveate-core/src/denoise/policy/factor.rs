@@ -1,7 +1,6 @@
 //! Commit more candidates at once, the surer they are together.
 
-use super::{Rule, View, amount};
-use crate::error::Result;
+use super::{Number, Rule, View};
 
 /// Factor-based parallel decoding as in LLaDA-V's Fast-dLLM hook, quirks included.
 ///
@@ -18,13 +17,15 @@ pub struct Factor {
 }
 
 impl Factor {
+    pub(super) const NAME: &str = "factor";
+    pub(super) const FORM: &str = "factor=F";
     /// The number of LLaDA-V's evaluation.
     pub const PUBLISHED: Self = Self { factor: 1.0 };
 }
 
 impl Rule for Factor {
-    fn check(&self) -> Result<()> {
-        amount("factor", self.factor)
+    fn numbers(&mut self) -> Vec<Number<'_>> {
+        vec![Number::amount("factor", &mut self.factor)]
     }
 
     fn choose(&self, view: &View<'_>) -> Vec<usize> {

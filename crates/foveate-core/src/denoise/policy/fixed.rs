@@ -1,7 +1,6 @@
 //! Commit as many of the surest candidates as the schedule says.
 
-use super::{Rule, View};
-use crate::error::Result;
+use super::{Number, Rule, View};
 
 /// The schedule decides, whatever the candidates look like.
 ///
@@ -9,9 +8,15 @@ use crate::error::Result;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fixed;
 
+impl Fixed {
+    pub(super) const NAME: &str = "fixed";
+    pub(super) const FORM: &str = "fixed";
+    pub(super) const PUBLISHED: Self = Self;
+}
+
 impl Rule for Fixed {
-    fn check(&self) -> Result<()> {
-        Ok(())
+    fn numbers(&mut self) -> Vec<Number<'_>> {
+        Vec::new()
     }
 
     fn choose(&self, view: &View<'_>) -> Vec<usize> {

@@ -1,7 +1,6 @@
 //! Commit candidates whose distribution stands still and that are sure.
 
-use super::{Rule, View, amount, parse, share};
-use crate::error::Result;
+use super::{Number, Rule, View};
 
 /// KL-adaptive stability sampling.
 ///
@@ -23,6 +22,8 @@ pub struct Klass {
 }
 
 impl Klass {
+    pub(super) const NAME: &str = "klass";
+    pub(super) const FORM: &str = "klass=EPSILON,STEPS,TAU";
     /// The defaults of the published code.
     pub const PUBLISHED: Self = Self {
         divergence: 0.01,
@@ -32,15 +33,12 @@ impl Klass {
 }
 
 impl Rule for Klass {
-    fn check(&self) -> Result<()> {
-        amount("klass, divergence", self.divergence)?;
-        share("klass, confidence", self.confidence)?;
-        if self.steps == 0 {
-            return Err(parse::refused(
-                "klass, steps: expected at least 1, got 0".into(),
-            ));
-        }
-        Ok(())
+    fn numbers(&mut self) -> Vec<Number<'_>> {
+        vec![
+            Number::amount("klass, divergence", &mut self.divergence),
+            Number::count("klass, steps", &mut self.steps),
+            Number::share("klass, confidence", &mut self.confidence),
+        ]
     }
 
     fn choose(&self, view: &View<'_>) -> Vec<usize> {

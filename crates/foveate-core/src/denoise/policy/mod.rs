@@ -9,62 +9,63 @@ mod prophet;
 mod threshold;
 mod wino;
 
-pub use eb::EntropyBound;
-pub use factor::Factor;
-pub use fixed::Fixed;
-pub use klass::Klass;
-pub use prophet::Prophet;
-pub use threshold::Threshold;
-pub use wino::Wino;
-
 use super::remask::Candidate;
-use crate::error::Result;
+use parse::Number;
 
-/// A policy with its numbers. Written and parsed as `threshold=0.9`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Policy {
-    /// The schedule.
-    Fixed(Fixed),
-    /// Every candidate that is sure enough.
-    Threshold(Threshold),
-    /// More candidates, the surer they are together.
-    Factor(Factor),
-    /// As many candidates as an entropy budget allows.
-    EntropyBound(EntropyBound),
-    /// Candidates whose distribution stands still.
-    Klass(Klass),
-    /// Everything, once the answer is settled.
-    Prophet(Prophet),
-    /// Boldly, and what does not hold up is masked again.
-    Wino(Wino),
+/// The closed list of policies: an enum whose variants are the policies' own types.
+macro_rules! policies {
+    ($($(#[$doc:meta])* $variant:ident($module:ident::$policy:ident),)+) => {
+        $(pub use $module::$policy;)+
+
+        /// A policy with its numbers. Written and parsed as `threshold=0.9`.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub enum Policy {
+            $($(#[$doc])* $variant($policy),)+
+        }
+
+        /// Every policy with its published numbers: name, how it is written, the policy.
+        pub const POLICIES: [(&str, &str, Policy); [$(stringify!($variant)),+].len()] =
+            [$(($policy::NAME, $policy::FORM, Policy::$variant($policy::PUBLISHED)),)+];
+
+        impl Policy {
+            fn rule(&self) -> &dyn Rule {
+                match self {
+                    $(Self::$variant(policy) => policy,)+
+                }
+            }
+
+            fn numbers(&mut self) -> Vec<Number<'_>> {
+                match self {
+                    $(Self::$variant(policy) => policy.numbers(),)+
+                }
+            }
+
+            /// Its name without its numbers.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $policy::NAME,)+
+                }
+            }
+        }
+    };
 }
 
-/// Every policy with its published numbers: name, how it is written, the policy.
-pub const POLICIES: [(&str, &str, Policy); 7] = [
-    ("fixed", "fixed", Policy::Fixed(Fixed)),
-    (
-        "threshold",
-        "threshold=TAU",
-        Policy::Threshold(Threshold::PUBLISHED),
-    ),
-    ("factor", "factor=F", Policy::Factor(Factor::PUBLISHED)),
-    (
-        "eb",
-        "eb=GAMMA",
-        Policy::EntropyBound(EntropyBound::PUBLISHED),
-    ),
-    (
-        "klass",
-        "klass=EPSILON,STEPS,TAU",
-        Policy::Klass(Klass::PUBLISHED),
-    ),
-    (
-        "prophet",
-        "prophet=EARLY,MIDDLE,LATE",
-        Policy::Prophet(Prophet::PUBLISHED),
-    ),
-    ("wino", "wino=DRAFT,VERIFY", Policy::Wino(Wino::PUBLISHED)),
-];
+policies! {
+    /// The schedule.
+    Fixed(fixed::Fixed),
+    /// Every candidate that is sure enough.
+    Threshold(threshold::Threshold),
+    /// More candidates, the surer they are together.
+    Factor(factor::Factor),
+    /// As many candidates as an entropy budget allows.
+    EntropyBound(eb::EntropyBound),
+    /// Candidates whose distribution stands still.
+    Klass(klass::Klass),
+    /// Everything, once the answer is settled.
+    Prophet(prophet::Prophet),
+    /// Boldly, and what does not hold up is masked again.
+    Wino(wino::Wino),
+}
 
 impl Default for Policy {
     fn default() -> Self {
@@ -91,30 +92,9 @@ impl Policy {
         }
     }
 
-    /// Checks the numbers.
-    pub(crate) fn check(&self) -> Result<()> {
-        match self {
-            Self::Fixed(_) => Ok(()),
-            Self::Threshold(policy) => policy.check(),
-            Self::Factor(policy) => policy.check(),
-            Self::EntropyBound(policy) => policy.check(),
-            Self::Klass(policy) => policy.check(),
-            Self::Prophet(policy) => policy.check(),
-            Self::Wino(policy) => policy.check(),
-        }
-    }
-
     /// What this step commits, as indices into the candidates.
     pub(crate) fn choose(&self, view: &View<'_>) -> Vec<usize> {
-        match self {
-            Self::Fixed(policy) => policy.choose(view),
-            Self::Threshold(policy) => policy.choose(view),
-            Self::Factor(policy) => policy.choose(view),
-            Self::EntropyBound(policy) => policy.choose(view),
-            Self::Klass(policy) => policy.choose(view),
-            Self::Prophet(policy) => policy.choose(view),
-            Self::Wino(policy) => policy.choose(view),
-        }
+        self.rule().choose(view)
     }
 
     /// What a step that commits `accepted` tokens revokes, as indices into the shadows.
@@ -158,32 +138,10 @@ impl View<'_> {
 
 /// A choice among a step's candidates. Rules choose; the denoiser commits.
 pub(crate) trait Rule {
-    /// Refuses numbers that mean nothing.
-    fn check(&self) -> Result<()>;
+    /// What can be chosen of the policy, in the order in which it is written.
+    fn numbers(&mut self) -> Vec<Number<'_>>;
     /// Indices into the candidates, in any order.
     fn choose(&self, view: &View<'_>) -> Vec<usize>;
-}
-
-/// A probability that candidates are held against.
-fn share(name: &str, value: f64) -> Result<()> {
-    if (0.0..=1.0).contains(&value) {
-        Ok(())
-    } else {
-        Err(parse::refused(format!(
-            "{name}: expected a probability from 0 to 1, got {value}"
-        )))
-    }
-}
-
-/// A number that is neither negative nor infinite.
-fn amount(name: &str, value: f64) -> Result<()> {
-    if value.is_finite() && value >= 0.0 {
-        Ok(())
-    } else {
-        Err(parse::refused(format!(
-            "{name}: expected a number from 0 on, got {value}"
-        )))
-    }
 }
 
 #[cfg(test)]

@@ -5,12 +5,91 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use super::{EntropyBound, Factor, Klass, POLICIES, Policy, Prophet, Threshold, Wino};
+use super::{POLICIES, Policy};
 use crate::error::{Error, Result};
 
+/// A number of a policy, with the name that errors use.
+pub(crate) struct Number<'a> {
+    name: &'static str,
+    place: Place<'a>,
+}
+
+enum Place<'a> {
+    /// A probability.
+    Share(&'a mut f64),
+    /// Neither negative nor infinite.
+    Amount(&'a mut f64),
+    /// At least 1.
+    Count(&'a mut usize),
+}
+
+impl<'a> Number<'a> {
+    /// A probability that candidates are held against.
+    pub(super) fn share(name: &'static str, place: &'a mut f64) -> Self {
+        let place = Place::Share(place);
+        Self { name, place }
+    }
+
+    /// A number that is neither negative nor infinite.
+    pub(super) fn amount(name: &'static str, place: &'a mut f64) -> Self {
+        let place = Place::Amount(place);
+        Self { name, place }
+    }
+
+    /// A count from 1 on.
+    pub(super) fn count(name: &'static str, place: &'a mut usize) -> Self {
+        let place = Place::Count(place);
+        Self { name, place }
+    }
+
+    /// Refuses a number that means nothing.
+    fn check(&self) -> Result<()> {
+        let (expected, got) = match &self.place {
+            Place::Share(value) if !(0.0..=1.0).contains(*value) => {
+                ("a probability from 0 to 1", value.to_string())
+            }
+            Place::Amount(value) if !(value.is_finite() && **value >= 0.0) => {
+                ("a number from 0 on", value.to_string())
+            }
+            Place::Count(0) => ("at least 1", "0".into()),
+            _ => return Ok(()),
+        };
+        let name = self.name;
+        Err(refused(format!("{name}: expected {expected}, got {got}")))
+    }
+
+    fn read(&mut self, text: &str, form: &str) -> Result<()> {
+        let misread = || refused(format!("expected {form}, got {text:?} for a number"));
+        let digits = text.trim();
+        match &mut self.place {
+            Place::Share(value) | Place::Amount(value) => {
+                **value = digits.parse().map_err(|_| misread())?;
+            }
+            Place::Count(value) => **value = digits.parse().map_err(|_| misread())?,
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Number<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Share(value) | Place::Amount(value) => value.fmt(f),
+            Place::Count(value) => value.fmt(f),
+        }
+    }
+}
+
 /// An error of the field `policy`.
-pub(super) fn refused(reason: String) -> Error {
+fn refused(reason: String) -> Error {
     Error::request("policy", reason)
+}
+
+impl Policy {
+    /// Checks the numbers.
+    pub(crate) fn check(mut self) -> Result<()> {
+        self.numbers().iter().try_for_each(Number::check)
+    }
 }
 
 impl FromStr for Policy {
@@ -18,7 +97,7 @@ impl FromStr for Policy {
 
     /// A name, then its numbers after `=`; absent ones are the published ones.
     fn from_str(text: &str) -> Result<Self> {
-        let (name, numbers) = match text.split_once('=') {
+        let (name, given) = match text.split_once('=') {
             Some((name, numbers)) => (name, numbers.split(',').collect()),
             None => (text, Vec::new()),
         };
@@ -28,71 +107,28 @@ impl FromStr for Policy {
             let forms = forms.join(", ");
             return Err(refused(format!("expected one of {forms}; got {text:?}")));
         };
-        let most = form
-            .split_once('=')
-            .map_or(0, |(_, n)| n.split(',').count());
-        if numbers.len() > most {
+        let mut policy = *published;
+        let mut numbers = policy.numbers();
+        if given.len() > numbers.len() {
             return Err(refused(format!("expected {form}, got {text:?}")));
         }
-        let numbers = Numbers { form, numbers };
-        let policy = match *published {
-            Self::Fixed(fixed) => Self::Fixed(fixed),
-            Self::Threshold(p) => Self::Threshold(Threshold {
-                confidence: numbers.get(0, p.confidence)?,
-            }),
-            Self::Factor(p) => Self::Factor(Factor {
-                factor: numbers.get(0, p.factor)?,
-            }),
-            Self::EntropyBound(p) => Self::EntropyBound(EntropyBound {
-                bound: numbers.get(0, p.bound)?,
-            }),
-            Self::Klass(p) => Self::Klass(Klass {
-                divergence: numbers.get(0, p.divergence)?,
-                steps: numbers.get(1, p.steps)?,
-                confidence: numbers.get(2, p.confidence)?,
-            }),
-            Self::Prophet(p) => Self::Prophet(Prophet {
-                early: numbers.get(0, p.early)?,
-                middle: numbers.get(1, p.middle)?,
-                late: numbers.get(2, p.late)?,
-            }),
-            Self::Wino(p) => Self::Wino(Wino {
-                draft: numbers.get(0, p.draft)?,
-                verify: numbers.get(1, p.verify)?,
-            }),
-        };
+        for (number, text) in numbers.iter_mut().zip(given) {
+            number.read(text, form)?;
+        }
         policy.check()?;
         Ok(policy)
     }
 }
 
-/// The numbers after `=`.
-struct Numbers<'a> {
-    form: &'static str,
-    numbers: Vec<&'a str>,
-}
-
-impl Numbers<'_> {
-    fn get<T: FromStr>(&self, index: usize, published: T) -> Result<T> {
-        let Some(text) = self.numbers.get(index) else {
-            return Ok(published);
-        };
-        let number = text.trim().parse();
-        number.map_err(|_| refused(format!("expected {}, got {text:?} for a number", self.form)))
-    }
-}
-
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Fixed(_) => f.write_str("fixed"),
-            Self::Threshold(p) => write!(f, "threshold={}", p.confidence),
-            Self::Factor(p) => write!(f, "factor={}", p.factor),
-            Self::EntropyBound(p) => write!(f, "eb={}", p.bound),
-            Self::Klass(p) => write!(f, "klass={},{},{}", p.divergence, p.steps, p.confidence),
-            Self::Prophet(p) => write!(f, "prophet={},{},{}", p.early, p.middle, p.late),
-            Self::Wino(p) => write!(f, "wino={},{}", p.draft, p.verify),
+        let (mut policy, name) = (*self, self.name());
+        f.write_str(name)?;
+        for (index, number) in policy.numbers().iter().enumerate() {
+            let before = if index == 0 { '=' } else { ',' };
+            write!(f, "{before}{number}")?;
         }
+        Ok(())
     }
 }
 

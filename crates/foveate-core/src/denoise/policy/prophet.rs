@@ -1,7 +1,6 @@
 //! Commit everything as soon as the answer is settled.
 
-use super::{Rule, View, amount};
-use crate::error::Result;
+use super::{Number, Rule, View};
 
 /// Early commit.
 ///
@@ -22,6 +21,8 @@ pub struct Prophet {
 }
 
 impl Prophet {
+    pub(super) const NAME: &str = "prophet";
+    pub(super) const FORM: &str = "prophet=EARLY,MIDDLE,LATE";
     /// The bounds of the published code.
     pub const PUBLISHED: Self = Self {
         early: 7.5,
@@ -31,10 +32,12 @@ impl Prophet {
 }
 
 impl Rule for Prophet {
-    fn check(&self) -> Result<()> {
-        amount("prophet, early", self.early)?;
-        amount("prophet, middle", self.middle)?;
-        amount("prophet, late", self.late)
+    fn numbers(&mut self) -> Vec<Number<'_>> {
+        vec![
+            Number::amount("prophet, early", &mut self.early),
+            Number::amount("prophet, middle", &mut self.middle),
+            Number::amount("prophet, late", &mut self.late),
+        ]
     }
 
     fn choose(&self, view: &View<'_>) -> Vec<usize> {

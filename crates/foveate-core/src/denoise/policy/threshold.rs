@@ -1,7 +1,6 @@
 //! Commit every candidate that is sure enough, and always the surest.
 
-use super::{Rule, View, share};
-use crate::error::Result;
+use super::{Number, Rule, View};
 
 /// Confidence threshold.
 ///
@@ -14,13 +13,15 @@ pub struct Threshold {
 }
 
 impl Threshold {
+    pub(super) const NAME: &str = "threshold";
+    pub(super) const FORM: &str = "threshold=TAU";
     /// The number of the paper's scripts.
     pub const PUBLISHED: Self = Self { confidence: 0.9 };
 }
 
 impl Rule for Threshold {
-    fn check(&self) -> Result<()> {
-        share("threshold", self.confidence)
+    fn numbers(&mut self) -> Vec<Number<'_>> {
+        vec![Number::share("threshold", &mut self.confidence)]
     }
 
     fn choose(&self, view: &View<'_>) -> Vec<usize> {

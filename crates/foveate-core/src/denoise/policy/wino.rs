@@ -1,7 +1,6 @@
 //! Draft boldly, and mask again what does not hold up.
 
-use super::{Rule, View, share};
-use crate::error::Result;
+use super::{Number, Rule, View};
 
 /// Wide-in, narrow-out decoding: the policy that revises.
 ///
@@ -22,6 +21,8 @@ pub struct Wino {
 }
 
 impl Wino {
+    pub(super) const NAME: &str = "wino";
+    pub(super) const FORM: &str = "wino=DRAFT,VERIFY";
     /// The numbers of the published code.
     pub const PUBLISHED: Self = Self {
         draft: 0.6,
@@ -48,9 +49,11 @@ impl Wino {
 }
 
 impl Rule for Wino {
-    fn check(&self) -> Result<()> {
-        share("wino, draft", self.draft)?;
-        share("wino, verify", self.verify)
+    fn numbers(&mut self) -> Vec<Number<'_>> {
+        vec![
+            Number::share("wino, draft", &mut self.draft),
+            Number::share("wino, verify", &mut self.verify),
+        ]
     }
 
     fn choose(&self, view: &View<'_>) -> Vec<usize> {

@@ -5,19 +5,17 @@ mod page;
 mod questions;
 mod row;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use foveate_core::{Engine, ModelCard, Options, ThinkMode};
+use foveate_core::{Engine, Settings};
 
-use super::BenchArgs;
 use super::subject::Subject;
+use super::{BenchArgs, no_tokenizer};
 use crate::exit::{self, note, usage};
-use crate::preset::Origins;
-use crate::sweep::{self, Sweep, Swept, one_keep, setups};
-use crate::{Command, load, progress};
+use crate::sweep::{self, Sweep, one_keep, setups};
+use crate::{load, progress};
 use page::Page;
 use questions::{Question, Text};
 use row::Row;
@@ -54,19 +52,16 @@ const DEFAULT_SWEEPS: [&str; 4] = [
 ];
 
 /// Runs and prints the matrix.
-pub(crate) fn main(
-    args: &BenchArgs,
-    arguments: &[OsString],
-    origins: &Origins,
-) -> Result<ExitCode> {
+pub(crate) fn main(args: &BenchArgs) -> Result<ExitCode> {
     refuse(args)?;
-    let sweeps = sweeps(args, origins)?;
+    let settings = one_keep(&args.settings.settings()?, args.settings.keeps())?;
+    let sweeps = sweeps(args, &settings)?;
     if let Some(chart) = &args.matrix.chart {
         crate::chart::check("--chart", chart)?;
     }
     let (model, engine, questions) = ask(args)?;
     let (card, engine) = (engine.card().clone(), &engine);
-    let setups = setups(args, arguments, &sweeps, &card)?;
+    let setups = setups(&settings, &sweeps, &card, &no_tokenizer)?;
     let mut rows: Vec<Row> = setups.into_iter().map(Row::new).collect();
     let bar = progress::counted("measuring", (args.rounds.get() + 1) * rows.len());
     // One round so that no row pays for the first touch of memory.
@@ -96,13 +91,12 @@ pub(crate) fn main(
         .collect();
     let page = Page {
         model: &model,
-        layers: card.decoder.layers,
         questions: questions.len(),
         sweeps: &sweeps,
         rows: &rows,
     };
     exit::print(&if args.json {
-        page.json_lines()?
+        page.json_lines()
     } else {
         page.text()
     })?;
@@ -131,18 +125,17 @@ fn refuse(args: &BenchArgs) -> Result<()> {
 }
 
 /// The lists to combine, checked against the flags that there are.
-fn sweeps(args: &BenchArgs, origins: &Origins) -> Result<Vec<Sweep>> {
+fn sweeps(args: &BenchArgs, settings: &Settings) -> Result<Vec<Sweep>> {
     let sweeps = if args.matrix.sweep.is_empty() {
         let all = DEFAULT_SWEEPS.iter().map(|text| text.parse::<Sweep>());
         let all: Vec<Sweep> = all.collect::<Result<_, _>>().map_err(usage)?;
         all.into_iter()
-            .filter(|sweep| !sweep::is_given(&sweep.flag, origins))
+            .filter(|sweep| !sweep::is_given(&sweep.flag, settings))
             .collect()
     } else {
         args.matrix.sweep.clone()
     };
-    let prunes = args.prune.prune.is_some();
-    sweep::refuse(&sweeps, BenchArgs::COMMAND, origins, prunes)?;
+    sweep::refuse(&sweeps, settings)?;
     Ok(sweeps)
 }
 
@@ -192,24 +185,4 @@ fn ask(args: &BenchArgs) -> Result<(String, Engine, Vec<Question>)> {
         }],
     };
     Ok((model.name, engine, questions))
-}
-
-impl Swept for BenchArgs {
-    const COMMAND: &'static str = "bench";
-
-    fn of(command: Command) -> Option<Self> {
-        match command {
-            Command::Bench(args) => Some(*args),
-            _ => None,
-        }
-    }
-
-    fn options(&self, card: &ModelCard) -> Result<Options> {
-        let prune = self.prune.settings(one_keep(&self.keep)?);
-        self.generation.checked(card, prune)
-    }
-
-    fn think(&self) -> ThinkMode {
-        self.generation.think.into()
-    }
 }

@@ -5,14 +5,12 @@ use serde_json::{Value, json};
 
 use super::row::{Row, Summary};
 use crate::chart::{Chart, Joined, Point};
-use crate::report;
 use crate::sweep::{Sweep, UNSAID, cells, label};
 use crate::table::{bytes, grouped, listing};
 
 /// Everything that is printed.
 pub(super) struct Page<'a> {
     pub(super) model: &'a str,
-    pub(super) layers: usize,
     pub(super) questions: usize,
     pub(super) sweeps: &'a [Sweep],
     pub(super) rows: &'a [(Row, Option<Summary>)],
@@ -81,14 +79,14 @@ impl Page<'_> {
     }
 
     /// One object a row.
-    pub(super) fn json_lines(&self) -> anyhow::Result<String> {
+    pub(super) fn json_lines(&self) -> String {
         let line = |(row, summary): &(Row, Option<Summary>)| {
-            Ok(self.object(row, summary.as_ref())?.to_string() + "\n")
+            self.object(row, summary.as_ref()).to_string() + "\n"
         };
         self.rows.iter().map(line).collect()
     }
 
-    fn object(&self, row: &Row, summary: Option<&Summary>) -> anyhow::Result<Value> {
+    fn object(&self, row: &Row, summary: Option<&Summary>) -> Value {
         let combination = &row.setup.combination;
         let sweep: serde_json::Map<String, Value> = combination
             .iter()
@@ -103,9 +101,9 @@ impl Page<'_> {
         if let Some(reason) = &row.refused {
             object["status"] = json!("refused");
             object["reason"] = json!(reason);
-            return Ok(object);
+            return object;
         }
-        object["options"] = report::options(&row.setup.options, self.layers)?;
+        object["options"] = row.setup.options.to_json();
         if let Some(summary) = summary {
             let (seen, kept) = summary.visual_tokens;
             let (right, asked) = summary.exact;
@@ -121,7 +119,7 @@ impl Page<'_> {
             let answers = row.rounds.first().into_iter().flatten();
             object["answers"] = answers.map(|answer| json!(answer.text)).collect();
         }
-        Ok(object)
+        object
     }
 
     /// Speed against agreement.

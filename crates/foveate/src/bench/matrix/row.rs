@@ -124,7 +124,7 @@ impl Row {
 }
 
 fn answer(engine: &Engine, question: &Question, setup: &Setup) -> Result<Answer> {
-    let prompt = question.prompt(engine, setup.think)?;
+    let prompt = question.prompt(engine, setup.options.think)?;
     let mut denoiser = engine.start_from(&prompt, &question.images, &setup.options)?;
     let clock = Instant::now();
     let mut cache_bytes = 0;
@@ -156,7 +156,7 @@ fn answer(engine: &Engine, question: &Question, setup: &Setup) -> Result<Answer>
 
 #[cfg(test)]
 mod tests {
-    use foveate_core::{Options, ThinkMode};
+    use foveate_core::Options;
 
     use super::*;
     use crate::bench::matrix::questions::Text;
@@ -191,7 +191,6 @@ mod tests {
         let setup = Setup {
             combination: Vec::new(),
             options: Options::default(),
-            think: ThinkMode::Unset,
             refused: None,
         };
         let mut row = Row::new(setup);
