@@ -1,10 +1,33 @@
 //! The denoising loop of one question, and what it cost.
 
-use anyhow::{Context, Result, bail};
-use foveate_core::{Denoiser, Engine, NoTap, Outcome, PhaseTimes, Progress, Pruned, Step};
+use std::sync::Arc;
+
+use foveate_core::{
+    Denoiser, Engine, Message, NoTap, Options, Outcome, PhaseTimes, Picture, Progress, Pruned,
+    Request, Step, VisualTokens,
+};
+
+use crate::error::{Error, Result, While as _};
 
 /// Looks on while an answer is denoised.
-pub(crate) trait Watcher {
+///
+/// ```
+/// use foveate::core::{Denoiser, Step};
+///
+/// struct Counting(usize);
+///
+/// impl foveate::Observer for Counting {
+///     fn layer(&mut self, _layer: usize, _of: usize) {}
+///     fn step(&mut self, _denoiser: &Denoiser, _step: &Step) -> foveate::Result<()> {
+///         self.0 += 1;
+///         Ok(())
+///     }
+///     fn finish(&mut self) -> foveate::Result<()> {
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Observer {
     /// A layer of the next step begins.
     fn layer(&mut self, layer: usize, of: usize);
     /// A step is done.
@@ -13,35 +36,54 @@ pub(crate) trait Watcher {
     fn finish(&mut self) -> Result<()>;
 }
 
+/// Nobody looks on.
+#[derive(Clone, Copy, Debug)]
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn layer(&mut self, _layer: usize, _of: usize) {}
+
+    fn step(&mut self, _denoiser: &Denoiser, _step: &Step) -> Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// A finished answer with its account.
-pub(crate) struct Answered {
-    pub(crate) outcome: Outcome,
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// The answer as words.
+    pub text: String,
+    /// Its tokens, and why it ended.
+    pub outcome: Outcome,
     /// The last choice of visual tokens, per image that lost any.
-    pub(crate) pruned: Vec<Pruned>,
+    pub pruned: Vec<Pruned>,
     /// Rows summed over the layers they went through, over all steps.
-    pub(crate) rows_computed: usize,
+    pub rows_computed: usize,
     /// Seconds per phase, over all steps.
-    pub(crate) times: PhaseTimes,
+    pub times: PhaseTimes,
 }
 
 /// Steps until the answer is finished.
-pub(crate) fn answer(
+pub fn answer(
     engine: &Engine,
     mut denoiser: Denoiser,
-    watcher: &mut dyn Watcher,
+    observer: &mut dyn Observer,
 ) -> Result<Answered> {
     let mut times = PhaseTimes::default();
     let mut rows_computed = 0;
     let mut pruned: Vec<Pruned> = Vec::new();
     loop {
         let progress = engine.step_tapped(&mut [&mut denoiser], &mut NoTap, &mut |layer, of| {
-            watcher.layer(layer, of);
+            observer.layer(layer, of);
         });
-        let progress =
-            progress.with_context(|| format!("denoising step {}", denoiser.steps_run() + 1))?;
+        let progress = progress.doing(|| format!("denoising step {}", denoiser.steps_run() + 1))?;
         match progress.into_iter().next() {
             Some(Progress::Stepped(step)) => {
-                watcher.step(&denoiser, &step)?;
+                observer.step(&denoiser, &step)?;
                 times.decoder += step.times.decoder;
                 times.head += step.times.head;
                 times.prune += step.times.prune;
@@ -52,14 +94,66 @@ pub(crate) fn answer(
                 }
             }
             Some(Progress::Finished) => break,
-            Some(Progress::Cancelled) | None => bail!("the answer was cancelled"),
+            Some(Progress::Cancelled) | None => return Err(Error::Cancelled),
         }
     }
-    watcher.finish()?;
+    observer.finish()?;
+    let outcome = denoiser.outcome();
     Ok(Answered {
-        outcome: denoiser.outcome(),
+        text: engine.answer(&outcome)?,
+        outcome,
         pruned,
         rows_computed,
         times,
     })
+}
+
+/// Encodes pictures, in order.
+pub fn encode(engine: &Engine, pictures: &[Picture]) -> Result<Vec<Arc<VisualTokens>>> {
+    let encode = |(index, picture)| {
+        let encoded = engine.encode(picture);
+        encoded.doing(|| format!("encoding image {}", index + 1))
+    };
+    pictures.iter().enumerate().map(encode).collect()
+}
+
+/// A question about encoded pictures, ready to be denoised.
+pub fn start(
+    engine: &Engine,
+    question: &str,
+    images: &[Arc<VisualTokens>],
+    options: &Options,
+) -> Result<Denoiser> {
+    Ok(engine.start(&Request {
+        messages: vec![Message::user(question, images.len())],
+        images: images.to_vec(),
+        think: options.think,
+        options: options.clone(),
+    })?)
+}
+
+/// Answers a question about pictures.
+///
+/// ```no_run
+/// use foveate::{Machine, Opened, Origin, Settings};
+///
+/// let opened = Opened::built_in()?;
+/// let mut settings = Settings::default();
+/// settings.set("prune", "redvtp", Origin::Flag)?;
+/// let options = opened.options(&settings)?;
+/// let engine = opened.load(Machine::default(), &mut |_, _| {})?;
+/// let pictures = foveate::pictures::read(&["photo.jpg".into()], foveate::Orientation::Apply)?;
+/// let answered = foveate::ask(&engine, "What is in the picture?", &pictures, &options)?;
+/// println!("{}", answered.text);
+/// # Ok::<(), foveate::Error>(())
+/// ```
+pub fn ask(
+    engine: &Engine,
+    question: &str,
+    pictures: &[Picture],
+    options: &Options,
+) -> Result<Answered> {
+    let images = encode(engine, pictures)?;
+    let denoiser = start(engine, question, &images, options)?;
+    answer(engine, denoiser, &mut Unobserved)
 }

@@ -3,10 +3,11 @@
 use std::io::Read;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
 use ureq::Agent;
 use ureq::config::RedirectAuthHeaders;
 use ureq::http::{HeaderMap, Response};
+
+use crate::error::{Error, Result};
 
 /// Repositories that were renamed answer with one of these; more is a loop.
 const MAX_RENAMES: usize = 3;
@@ -78,10 +79,11 @@ impl Client {
                 300..400 if elsewhere.starts_with('/') => elsewhere.clone_into(&mut path),
                 200..400 => return self.found(name, url, &answer).map(Some),
                 404 if is_missing_file(answer.headers()) => return Ok(None),
-                _ => bail!(self.refused(repository, &revision, status)),
+                _ => return Err(self.refused(repository, &revision, status)),
             }
         }
-        bail!("{} sends {repository} in circles", self.endpoint)
+        let circles = format!("{} sends {repository} in circles", self.endpoint);
+        Err(Error::Source(circles))
     }
 
     /// The bytes of a file from `start` on, and where they really begin: 0 when the server sends all.
@@ -100,7 +102,10 @@ impl Client {
         let begins = match answer.status().as_u16() {
             200 => 0,
             206 if ranges_from(answer.headers()) == Some(start) => start,
-            status => bail!("{}: unexpected answer {status}", found.url),
+            status => {
+                let unexpected = format!("{}: unexpected answer {status}", found.url);
+                return Err(Error::Source(unexpected));
+            }
         };
         Ok((begins, answer.into_body().into_reader()))
     }
@@ -113,13 +118,14 @@ impl Client {
         let size = header(headers, "x-linked-size").or(header(headers, "content-length"));
         let commit = header(headers, "x-repo-commit");
         let (Some(etag), Some(size), Some(commit)) = (etag, size, commit) else {
-            bail!(
+            return Err(Error::Source(format!(
                 "{url}: the answer lacks an etag, a size or x-repo-commit; is {} a Hugging Face hub?",
                 self.endpoint
-            );
+            )));
         };
         let Ok(size) = size.parse() else {
-            bail!("{url}: the size {size:?} is no count of bytes");
+            let uncounted = format!("{url}: the size {size:?} is no count of bytes");
+            return Err(Error::Source(uncounted));
         };
         Ok(Found {
             name: name.to_owned(),
@@ -130,9 +136,9 @@ impl Client {
         })
     }
 
-    fn refused(&self, repository: &str, revision: &str, status: u16) -> String {
+    fn refused(&self, repository: &str, revision: &str, status: u16) -> Error {
         let endpoint = &self.endpoint;
-        match status {
+        Error::Source(match status {
             401 | 403 if self.token.is_none() => format!(
                 "{endpoint} does not show {repository} (status {status}): it does not exist, or it is private or \
                  gated; check the name, accept its terms on the hub if it has any, and set HF_TOKEN"
@@ -145,14 +151,14 @@ impl Client {
                 "{endpoint} has no {repository} at {revision} (status 404); check the name and the revision"
             ),
             _ => format!("{endpoint} answered {status} for {repository}; try again later"),
-        }
+        })
     }
 
-    fn unreachable(&self, error: &ureq::Error) -> anyhow::Error {
-        anyhow::anyhow!(
+    fn unreachable(&self, error: &ureq::Error) -> Error {
+        Error::Source(format!(
             "cannot reach {}: {error}; check the network and HF_ENDPOINT, or give a folder that holds the model",
             self.endpoint
-        )
+        ))
     }
 }
 

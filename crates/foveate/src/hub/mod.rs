@@ -3,12 +3,13 @@
 mod client;
 mod store;
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use foveate_core::Environment;
+
+use crate::error::{Error, Result, While as _};
+use crate::opening::Surroundings;
 
 use client::{Client, Found};
 use store::Store;
@@ -30,24 +31,27 @@ const OPTIONAL: [&str; 4] = [
 ];
 
 /// Where to download from, and to.
-pub(crate) struct Hub {
+pub(crate) struct Hub<'a> {
     client: Client,
     cache: PathBuf,
+    surroundings: &'a Surroundings<'a>,
 }
 
-impl Hub {
+impl<'a> Hub<'a> {
     /// Reads `HF_ENDPOINT`, `HF_TOKEN` and the file that `hf auth login` writes.
-    pub(crate) fn from_variables(
+    pub(crate) fn new(
         environment: &Environment,
-        variable: impl Fn(&str) -> Option<OsString>,
+        surroundings: &'a Surroundings<'a>,
     ) -> Result<Self> {
+        let variable = surroundings.variables;
         let text = |name: &str| {
             let value = variable(name)?.into_string().ok()?;
             Some(value.trim().to_owned()).filter(|value| !value.is_empty())
         };
-        let cache = environment.hub_cache().context(
-            "there is no folder for the Hugging Face cache; set HF_HOME to where models may be stored",
-        )?;
+        let cache = environment.hub_cache().ok_or_else(|| {
+            let reason = "there is no folder for the Hugging Face cache; set HF_HOME to where models may be stored";
+            Error::Source(reason.into())
+        })?;
         let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.to_owned());
         let token = text("HF_TOKEN").or_else(|| {
             let file = variable("HF_TOKEN_PATH").map(PathBuf::from);
@@ -59,6 +63,7 @@ impl Hub {
         Ok(Self {
             client: Client::new(&endpoint, token),
             cache,
+            surroundings,
         })
     }
 
@@ -69,12 +74,19 @@ impl Hub {
     pub(crate) fn model(&self, repository: &str, revision: &str) -> Result<PathBuf> {
         let found = self.require(repository, revision, CONFIG)?;
         let commit = found.commit.clone();
-        let store = Store::new(&self.cache, repository, &commit)?;
+        let store = Store::new(
+            &self.cache,
+            repository,
+            &commit,
+            self.surroundings.downloads,
+        )?;
         let config = store.fetch(&self.client, &found)?;
         if self.fetch_if_any(&store, repository, TOKENIZER)?.is_none() {
             for name in TOKENIZER_PARTS {
                 if self.fetch_if_any(&store, repository, name)?.is_none() {
-                    bail!("{repository} has neither {TOKENIZER} nor {name}");
+                    return Err(Error::Source(format!(
+                        "{repository} has neither {TOKENIZER} nor {name}"
+                    )));
                 }
             }
         }
@@ -86,10 +98,10 @@ impl Hub {
         }
         if self.fetch_if_any(&store, repository, WEIGHTS)?.is_none() {
             let Some(index) = self.fetch_if_any(&store, repository, INDEX)? else {
-                bail!(
+                return Err(Error::Source(format!(
                     "{repository} has neither {WEIGHTS} nor {INDEX}; only safetensors is read, so \
                      convert the model or name another repository"
-                );
+                )));
             };
             for shard in shards(&index)? {
                 store.fetch(&self.client, &self.require(repository, &commit, &shard)?)?;
@@ -102,13 +114,23 @@ impl Hub {
     /// Brings the config of a vision tower into the cache; its weights are in the model.
     pub(crate) fn tower(&self, repository: &str) -> Result<()> {
         let found = self.require(repository, "main", CONFIG)?;
-        let store = Store::new(&self.cache, repository, &found.commit)?;
+        let store = Store::new(
+            &self.cache,
+            repository,
+            &found.commit,
+            self.surroundings.downloads,
+        )?;
         store.fetch(&self.client, &found)?;
         self.fetch_if_any(&store, repository, "preprocessor_config.json")?;
         store.refer("main")
     }
 
-    fn fetch_if_any(&self, store: &Store, repository: &str, name: &str) -> Result<Option<PathBuf>> {
+    fn fetch_if_any(
+        &self,
+        store: &Store<'_>,
+        repository: &str,
+        name: &str,
+    ) -> Result<Option<PathBuf>> {
         match self.client.find(repository, store.commit(), name)? {
             Some(found) => store.fetch(&self.client, &found).map(Some),
             None => Ok(None),
@@ -117,10 +139,10 @@ impl Hub {
 
     fn require(&self, repository: &str, revision: &str, name: &str) -> Result<Found> {
         let found = self.client.find(repository, revision, name)?;
-        found.with_context(|| {
-            format!(
+        found.ok_or_else(|| {
+            Error::Source(format!(
                 "{repository} has no {name} at {revision}; is it a model in Hugging Face's layout?"
-            )
+            ))
         })
     }
 }
@@ -165,16 +187,20 @@ fn shards(index: &Path) -> Result<Vec<String>> {
     names.sort_unstable();
     names.dedup();
     match names.iter().find(|name| !store::is_name(name)) {
-        Some(name) => bail!(
+        Some(name) => Err(Error::Source(format!(
             "{}: weight_map names {name:?}, expected a file name without a folder",
             index.display()
-        ),
-        None if names.is_empty() => bail!("{}: weight_map names no file", index.display()),
+        ))),
+        None if names.is_empty() => {
+            let empty = format!("{}: weight_map names no file", index.display());
+            Err(Error::Source(empty))
+        }
         None => Ok(names),
     }
 }
 
 fn read_json(path: &Path) -> Result<serde_json::Value> {
-    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))
+    let text = fs::read_to_string(path).doing(|| format!("reading {}", path.display()))?;
+    serde_json::from_str(&text)
+        .map_err(|error| Error::Source(format!("{} is not JSON: {error}", path.display())))
 }

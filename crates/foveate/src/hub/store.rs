@@ -4,32 +4,39 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-
 use super::client::{Client, Found};
-use crate::exit::note;
-use crate::progress;
+use crate::error::{Error, Result, While as _};
+use crate::opening::Downloads;
 
 /// Attempts that each brought something before a download is given up.
 const MAX_ATTEMPTS: usize = 5;
 
 /// The folder `models--organisation--name` of the cache, at one commit.
-pub(super) struct Store {
+pub(super) struct Store<'a> {
     folder: PathBuf,
     snapshot: PathBuf,
     commit: String,
+    downloads: &'a dyn Downloads,
 }
 
-impl Store {
-    pub(super) fn new(cache: &Path, repository: &str, commit: &str) -> Result<Self> {
+impl<'a> Store<'a> {
+    pub(super) fn new(
+        cache: &Path,
+        repository: &str,
+        commit: &str,
+        downloads: &'a dyn Downloads,
+    ) -> Result<Self> {
         if !is_name(commit) {
-            bail!("the hub calls the commit of {repository} {commit:?}, which is no name");
+            return Err(Error::Source(format!(
+                "the hub calls the commit of {repository} {commit:?}, which is no name"
+            )));
         }
         let folder = cache.join(format!("models--{}", repository.replace('/', "--")));
         Ok(Self {
             snapshot: folder.join("snapshots").join(commit),
             folder,
             commit: commit.to_owned(),
+            downloads,
         })
     }
 
@@ -48,17 +55,18 @@ impl Store {
             return Ok(path);
         }
         if !is_name(&found.etag) {
-            bail!("{}: the etag {:?} is no name", found.name, found.etag);
+            let unnamed = format!("{}: the etag {:?} is no name", found.name, found.etag);
+            return Err(Error::Source(unnamed));
         }
         let blob = self.folder.join("blobs").join(&found.etag);
         let write = || format!("storing {} in {}", found.name, self.folder.display());
-        make_parent(&blob).with_context(write)?;
-        make_parent(&path).with_context(write)?;
+        make_parent(&blob).doing(write)?;
+        make_parent(&path).doing(write)?;
         if !blob.is_file() {
-            download(client, found, &blob)
-                .with_context(|| format!("downloading {}", found.name))?;
+            let loaded = download(client, found, &blob, self.downloads);
+            loaded.doing(|| format!("downloading {}", found.name))?;
         }
-        point(&path, &blob, found.name.split('/').count()).with_context(write)?;
+        point(&path, &blob, found.name.split('/').count()).doing(write)?;
         Ok(path)
     }
 
@@ -69,8 +77,8 @@ impl Store {
         }
         let reference = self.folder.join("refs").join(revision);
         let write = || format!("writing {}", reference.display());
-        make_parent(&reference).with_context(write)?;
-        fs::write(&reference, &self.commit).with_context(write)
+        make_parent(&reference).doing(write)?;
+        fs::write(&reference, &self.commit).doing(write)
     }
 }
 
@@ -81,52 +89,71 @@ pub(super) fn is_name(part: &str) -> bool {
 }
 
 /// Continues what an earlier attempt left, and gives the file its name only when it is whole.
-fn download(client: &Client, found: &Found, blob: &Path) -> Result<()> {
+fn download(client: &Client, found: &Found, blob: &Path, downloads: &dyn Downloads) -> Result<()> {
     let mut partial = blob.as_os_str().to_owned();
     partial.push(".incomplete");
     let partial = PathBuf::from(partial);
     let mut options = OpenOptions::new();
     let mut file = options.create(true).append(true).open(&partial)?;
     if file.try_lock().is_err() {
-        note(&format!("waiting for another download of {}", found.name));
+        downloads.waits(&found.name);
         file.lock()?;
         if blob.is_file() {
             return Ok(());
         }
     }
-    let bar = progress::bytes(&found.name, found.size);
     for _ in 0..MAX_ATTEMPTS {
         let before = file.metadata()?.len();
         if before > found.size {
             file.set_len(0)?;
         }
         if before == found.size {
-            bar.finish_and_clear();
+            downloads.finished(&found.name);
             return Ok(fs::rename(&partial, blob)?);
         }
         let (begins, body) = client.load(found, before)?;
         file.set_len(begins)?;
-        bar.set_position(begins);
-        let ended = io::copy(
-            &mut bar.wrap_read(body.take(found.size - begins)),
-            &mut file,
-        );
+        let mut heard = Heard {
+            body: body.take(found.size - begins),
+            found,
+            bytes: begins,
+            downloads,
+        };
+        let ended = io::copy(&mut heard, &mut file);
         file.flush()?;
         if file.metadata()?.len() <= before {
             let reason = ended
                 .err()
                 .map_or("the server sent nothing".to_owned(), |e| e.to_string());
-            bail!(
+            return Err(Error::Source(format!(
                 "stopped at {before} of {} bytes: {reason}; run again to continue",
                 found.size
-            );
+            )));
         }
     }
-    bail!(
+    Err(Error::Source(format!(
         "interrupted {MAX_ATTEMPTS} times, at {} of {} bytes; run again to continue",
         file.metadata()?.len(),
         found.size
-    )
+    )))
+}
+
+/// Bytes on their way that somebody hears of.
+struct Heard<'a, R> {
+    body: R,
+    found: &'a Found,
+    bytes: u64,
+    downloads: &'a dyn Downloads,
+}
+
+impl<R: Read> Read for Heard<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.body.read(buffer)?;
+        self.bytes += count as u64;
+        let (name, of) = (&self.found.name, self.found.size);
+        self.downloads.loaded(name, self.bytes, of);
+        Ok(count)
+    }
 }
 
 /// A relative link where there are such, so that the cache can be moved; else the content itself.

@@ -72,17 +72,17 @@ fn glyph(character: char) -> Glyph {
 }
 
 /// Pixels that `text` takes, `dot` pixels a dot.
-pub(crate) fn width(text: &str, dot: u32) -> u32 {
+pub fn width(text: &str, dot: u32) -> u32 {
     text.chars().count() as u32 * CELL * dot
 }
 
 /// Pixels of a line's height.
-pub(crate) fn height(dot: u32) -> u32 {
+pub fn height(dot: u32) -> u32 {
     HEIGHT * dot
 }
 
 /// Writes `text` from its top left corner; what does not fit is cut.
-pub(crate) fn write(
+pub fn write(
     canvas: &mut RgbImage,
     (left, top): (u32, u32),
     text: &str,

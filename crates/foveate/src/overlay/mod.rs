@@ -1,34 +1,34 @@
 //! The picture with its visual tokens on it: which were pruned, which were kept, and by what score.
 
-pub(crate) mod font;
+pub mod font;
 mod paint;
 mod sheet;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use foveate_core::image::geometry;
 use foveate_core::{Engine, Options, Picture, Pruned, VisualTokens};
 
-use crate::exit::{note, usage};
+use crate::error::{Error, Result, While as _};
 use paint::Token;
 use sheet::Sheet;
 
 /// Refuses what could only fail after the answer.
-pub(crate) fn check(path: &Path, images: usize, options: &Options) -> Result<()> {
+pub fn check(path: &Path, images: usize, options: &Options) -> Result<()> {
     if images == 0 {
-        return Err(usage("--overlay draws on a picture; add --image FILE"));
+        let reason = "--overlay draws on a picture; add --image FILE";
+        return Err(Error::Usage(reason.into()));
     }
     if options.prune.is_none() {
         let reason = "--overlay draws what was pruned; add --prune METHOD, such as redvtp";
-        return Err(usage(reason));
+        return Err(Error::Usage(reason.into()));
     }
     let is_png = path
         .extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
     if !is_png {
         let name = path.display();
-        return Err(usage(format!(
+        return Err(Error::Usage(format!(
             "--overlay writes PNG; name the file {name}.png"
         )));
     }
@@ -36,7 +36,7 @@ pub(crate) fn check(path: &Path, images: usize, options: &Options) -> Result<()>
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
     {
-        Some(folder) if !folder.is_dir() => Err(usage(format!(
+        Some(folder) if !folder.is_dir() => Err(Error::Usage(format!(
             "--overlay: there is no folder {}; make it first",
             folder.display()
         ))),
@@ -44,19 +44,20 @@ pub(crate) fn check(path: &Path, images: usize, options: &Options) -> Result<()>
     }
 }
 
-/// Draws one file per picture and says where they are.
-pub(crate) fn write<'a>(
+/// Draws a file per picture, and returns where they are; several are numbered.
+pub fn write<'a>(
     path: &Path,
     engine: &Engine,
     images: impl ExactSizeIterator<Item = (&'a Picture, &'a VisualTokens)>,
     pruned: &[Pruned],
     options: &Options,
-) -> Result<()> {
+) -> Result<Vec<PathBuf>> {
     let pruning = options.pruning(engine.card().decoder.layers)?;
     // Scores mean something where attention was watched.
     let scored = pruning.is_some_and(|pruning| pruning.watch().is_some());
     let method = options.prune.as_ref().map(|prune| prune.method.name());
     let several = images.len() > 1;
+    let mut written = Vec::new();
     for (index, (picture, visual)) in images.enumerate() {
         let path = if several {
             numbered(path, index + 1)
@@ -78,10 +79,10 @@ pub(crate) fn write<'a>(
         sheet
             .draw()
             .save(&path)
-            .with_context(|| format!("writing {}", path.display()))?;
-        note(&format!("wrote {}", path.display()));
+            .doing(|| format!("writing {}", path.display()))?;
+        written.push(path);
     }
-    Ok(())
+    Ok(written)
 }
 
 /// Every visual token in order; newline tokens and pure padding have no place on the picture.

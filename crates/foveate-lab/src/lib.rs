@@ -1,0 +1,16 @@
+//! Foveate's laboratory: how right, how fast, how faithful a model is, plain and pruned; and the flags and
+//! tables that the program's commands share.
+
+pub mod args;
+pub mod attention;
+pub mod bench;
+mod chart;
+pub mod eval;
+pub mod exit;
+pub mod fidelity;
+mod jsonl;
+pub mod load;
+pub mod progress;
+mod sweep;
+pub mod table;
+pub mod verify;
