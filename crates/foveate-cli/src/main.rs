@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     let ended = match cli.command {
         Command::Run(args) => run::main(&args),
         Command::Inspect(args) => inspect::main(&args),
-        Command::Bench(args) => bench::main(&args),
+        Command::Bench(args) => bench::main(&args, &repeated),
         Command::Eval(args) => eval::main(&args, &repeated),
         Command::Attention(args) => attention::main(&args, &repeated),
         Command::Fidelity(args) => fidelity::main(&args, &repeated),

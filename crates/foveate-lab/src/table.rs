@@ -1,6 +1,7 @@
 //! Tables on the terminal: left-aligned names, right-aligned numbers, no frame.
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
+use indicatif::{HumanBytes, HumanCount};
 
 /// A table whose first column is text and whose others are numbers.
 pub fn table<const N: usize>(titles: [&str; N]) -> Table {
@@ -26,31 +27,12 @@ pub fn row<const N: usize>(cells: [String; N]) -> Vec<Cell> {
 
 /// 1234567 → `1,234,567`.
 pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(number).to_string()
 }
 
-/// Bytes with a binary unit.
+/// Bytes with a binary unit: `1.43 MiB`.
 pub fn bytes(count: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = count as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < units.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 {
-        format!("{count} B")
-    } else {
-        format!("{value:.1} {}", units[unit])
-    }
+    HumanBytes(count).to_string()
 }
 
 #[cfg(test)]
@@ -68,6 +50,6 @@ mod tests {
             assert_eq!(grouped(number), text);
         }
         assert_eq!(bytes(512), "512 B");
-        assert_eq!(bytes(8 << 30), "8.0 GiB");
+        assert_eq!(bytes(8 << 30), "8.00 GiB");
     }
 }

@@ -3,29 +3,15 @@
 //! Strategies that keep everything change nothing and report what they would go by. Forks of an answer,
 //! one for each layer, watch the step that the answer is about to take.
 
-use std::sync::Arc;
-
 use anyhow::Result;
 use foveate_core::{
-    Denoiser, Engine, Message, Method, Moment, Options, Orientation, Progress, PruneSettings,
-    Pruned, Queries, Survivors, ThinkMode, VisualTokens, quota,
+    Denoiser, Engine, Method, Moment, Options, PruneSettings, Pruned, Queries, Survivors, quota,
 };
-use indicatif::ProgressBar;
 
 use super::ranks::{overlap, spearman};
 use crate::eval::Questions;
-
-/// What is watched.
-pub(super) struct Job<'a> {
-    pub(super) engine: &'a Engine,
-    pub(super) questions: &'a Questions,
-    pub(super) orientation: Orientation,
-    /// Questions about the same pictures that are denoised together.
-    pub(super) batch: usize,
-    /// Keep ratios at which the choices of two steps are compared.
-    pub(super) keeps: &'a [f64],
-    pub(super) bar: &'a ProgressBar,
-}
+use crate::progress;
+use crate::report::step;
 
 /// A mean in the making.
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,71 +62,61 @@ pub(super) struct Gathered {
     pub(super) rows: Mean,
 }
 
-/// Denoises every question and watches.
-pub(super) fn gather(job: &Job<'_>) -> Result<Gathered> {
+/// Denoises every question and watches; choices of two steps are compared at `keeps`.
+pub(super) fn gather(engine: &Engine, questions: &Questions, keeps: &[f64]) -> Result<Gathered> {
     let mut gathered = Gathered {
-        layers: vec![Layer::default(); job.engine.card().decoder.layers],
+        layers: vec![Layer::default(); engine.card().decoder.layers],
         ..Gathered::default()
     };
-    for group in job.questions.by_pictures() {
-        let pictures = &job.questions.list[group[0]].pictures;
-        let encode =
-            |index: &usize| job.questions.pictures[*index].encode(job.engine, job.orientation);
-        let images: Result<Vec<Arc<VisualTokens>>> = pictures.iter().map(encode).collect();
-        let images = images?;
-        for batch in group.chunks(job.batch) {
-            watch(job, batch, &images, &mut gathered)?;
-            job.bar.inc(batch.len() as u64);
+    let bar = progress::counted("watching", questions.list.len());
+    for group in questions.by_pictures() {
+        let images = questions.look(engine, group[0])?;
+        let options = Options {
+            prune: None,
+            ..engine.default_options()
+        };
+        for batch in group.chunks(questions.batch) {
+            let ask = |index: &usize| questions.ask(engine, *index, &images, &options);
+            let answers = batch.iter().map(ask).collect::<Result<_>>()?;
+            let visual = images.iter().map(|image| image.len()).sum();
+            watch(engine, answers, visual, keeps, &mut gathered)?;
+            bar.inc(batch.len() as u64);
         }
     }
+    bar.finish_and_clear();
     Ok(gathered)
 }
 
-/// Watches the answers to questions about `images`, all in the same passes.
+/// Watches unpruned `answers` about `visual` visual tokens, all in the same passes.
 fn watch(
-    job: &Job<'_>,
-    batch: &[usize],
-    images: &[Arc<VisualTokens>],
+    engine: &Engine,
+    mut answers: Vec<Denoiser>,
+    visual: usize,
+    keeps: &[f64],
     gathered: &mut Gathered,
 ) -> Result<()> {
     let layers = gathered.layers.len();
-    let options = job.engine.default_options();
-    let visual: usize = images.iter().map(|image| image.len()).sum();
-    let start = |index: &usize| {
-        let message = Message::user(&job.questions.list[*index].text, images.len());
-        let prompt = job.engine.prompt(&[message], ThinkMode::default())?;
-        let options = Options {
-            prune: None,
-            ..options.clone()
-        };
-        job.engine.start_from(&prompt, images, &options)
-    };
-    let answers: foveate_core::Result<Vec<Denoiser>> = batch.iter().map(start).collect();
-    let mut answers = answers?;
     for answer in &answers {
         gathered.visual_tokens.add(visual as f64);
         gathered.rows.add(answer.rows() as f64);
     }
-    let mut first: Vec<Vec<Pruned>> = vec![Vec::new(); batch.len()];
-    for step in 1.. {
-        let mut forks = watching(&answers, layers, step)?;
-        let progress = job.engine.step(&mut forks.iter_mut().collect::<Vec<_>>())?;
-        let mut stepped = false;
-        let watched = forks.chunks(layers + 1).zip(progress.chunks(layers + 1));
-        for (place, (forks, progress)) in watched.enumerate() {
+    let mut first: Vec<Vec<Pruned>> = vec![Vec::new(); answers.len()];
+    for number in 1.. {
+        let mut forks = watching(&answers, layers, number)?;
+        let steps = step(engine, &mut forks)?;
+        let watched = forks.chunks(layers + 1).zip(steps.chunks(layers + 1));
+        for (place, (forks, steps)) in watched.enumerate() {
             answers[place] = forks[0].fork();
-            let [Progress::Stepped(own), by_layer @ ..] = progress else {
+            let [Some(own), by_layer @ ..] = steps else {
                 continue;
             };
-            stepped = true;
-            compare(job.keeps, step, &mut first[place], &own.pruned, gathered)?;
-            for (layer, progress) in gathered.layers.iter_mut().zip(by_layer) {
-                if let Progress::Stepped(seen) = progress {
-                    layer.note(step, &seen.pruned, visual, forks[0].rows());
-                }
+            compare(keeps, number, &mut first[place], &own.pruned, gathered)?;
+            for (layer, seen) in gathered.layers.iter_mut().zip(by_layer) {
+                let seen = seen.as_ref().map_or(&[][..], |seen| &seen.pruned);
+                layer.note(number, seen, visual, forks[0].rows());
             }
         }
-        if !stepped {
+        if steps.iter().all(Option::is_none) {
             break;
         }
     }

@@ -1,15 +1,13 @@
 //! A finished measurement as tables, JSON, charts and a page of Markdown.
 
-use std::fmt::Write as _;
-use std::path::Path;
-
-use comfy_table::CellAlignment;
+use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::gather::{Gathered, Likeness, Mean};
+use super::gather::{Gathered, Layer, Likeness, Mean};
 use crate::chart::{Chart, Joined, Point};
-use crate::eval::{Questions, markdown_table};
-use crate::table::{grouped, listing};
+use crate::eval::Questions;
+use crate::report::{Column, Finished, Report, Table, count, integer, number, percent, percentage};
+use crate::table::grouped;
 
 /// Everything that is printed.
 pub(super) struct Page<'a> {
@@ -20,34 +18,11 @@ pub(super) struct Page<'a> {
     pub(super) gathered: &'a Gathered,
 }
 
-/// Titles and lines.
-type Lines = (Vec<String>, Vec<Vec<String>>);
+/// A column about layers or steps, which have numbers.
+type Numbered<'a, T> = Column<'a, (usize, &'a T)>;
 
-impl Page<'_> {
-    pub(super) fn text(&self) -> String {
-        let mut text = format!(
-            "{} on {}, {}\n\n",
-            self.model,
-            self.questions.name,
-            self.size()
-        );
-        for (titles, lines) in [self.layers(), self.steps()] {
-            let mut table = listing();
-            table.set_header(titles);
-            for column in table.column_iter_mut() {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-            for line in lines {
-                table.add_row(line);
-            }
-            text.push_str(&table.to_string());
-            text.push_str("\n\n");
-        }
-        let lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
-        lines.join("\n") + "\n"
-    }
-
-    pub(super) fn json(&self) -> Value {
+impl Finished for Page<'_> {
+    fn json(&self) -> Result<Vec<Value>> {
         let layers = self
             .gathered
             .layers
@@ -73,7 +48,7 @@ impl Page<'_> {
                 "kept": overlap.collect::<Vec<_>>(),
             })
         });
-        json!({
+        Ok(vec![json!({
             "model": self.model,
             "model_fingerprint": self.fingerprint,
             "questions": self.questions.name,
@@ -81,49 +56,51 @@ impl Page<'_> {
             "rows": self.gathered.rows.value(),
             "layers": layers.collect::<Vec<_>>(),
             "steps": steps.collect::<Vec<_>>(),
-        })
+        })])
     }
 
-    /// The page; `charts` are pictures of the layers and of the steps.
-    pub(super) fn markdown(&self, command: &str, charts: [Option<&Path>; 2]) -> String {
-        let picture = |title: &str, chart: Option<&Path>| {
-            let name = chart.and_then(Path::file_name);
-            let name = name.map(|name| name.to_string_lossy().into_owned());
-            name.map_or_else(String::new, |name| format!("![{title}]({name})\n\n"))
-        };
-        let mut text = format!(
-            "# What answers look at\n\nWritten by `foveate attention`; repeat it instead of editing it:\n\n\
-            ```console\n$ {command}\n```\n\nModel {} (fingerprint `{}`), questions {}: {}. The answers are \
-            unpruned; attention is read where pruning strategies read it.\n\n",
-            self.model,
-            self.fingerprint,
-            self.questions.name,
-            self.size(),
-        );
-        let (titles, lines) = self.layers();
-        let _ = write!(
-            text,
-            "## Layer by layer\n\nAttention of the response rows, averaged over rows, heads and questions. Its \
-            *allocation* is the share that falls on all visual tokens together; the rest falls on the prompt's text \
-            and on the response itself. Its *efficiency* is what one visual token, or one other row, gets of it \
-            (definitions: FastV, arXiv 2403.06764; there the other rows are split further).\n\n{}{}",
-            markdown_table(&titles, 0, &lines),
-            picture("Attention on visual tokens by layer", charts[0]),
-        );
-        let (titles, lines) = self.steps();
-        let _ = write!(
-            text,
-            "## Step by step\n\nRedVTP scores each visual token once, after step 1, by the attention of the rows that \
-            are still masked. The same scores after each later step of the same unpruned answer, against those of \
-            step 1: Spearman's rank correlation, and the share of the tokens kept after step 1 that this step would \
-            keep too (by chance, the keep ratio). Answers that have ended, and steps that leave no row masked, have \
-            no scores.\n\n{}{}",
-            markdown_table(&titles, 0, &lines),
-            picture("Scores of step 1 against later steps", charts[1]),
-        );
-        text + "## What it shows\n\n" + &self.findings()
+    fn printed(&self) -> Report {
+        let (questions, size) = (&self.questions.name, self.size());
+        Report::new("attention", "What answers look at")
+            .printed(format!("{} on {questions}, {size}", self.model))
+            .about(format!(
+                "Model {} (fingerprint `{}`), questions {questions}: {size}. The answers are unpruned; attention is \
+                read where pruning strategies read it.",
+                self.model, self.fingerprint,
+            ))
+            .heading("Layer by layer")
+            .about(
+                "Attention of the response rows, averaged over rows, heads and questions. Its *allocation* is the \
+                share that falls on all visual tokens together; the rest falls on the prompt's text and on the \
+                response itself. Its *efficiency* is what one visual token, or one other row, gets of it \
+                (definitions: FastV, arXiv 2403.06764; there the other rows are split further).",
+            )
+            .table(self.layers())
+            .chart(
+                "--layer-chart",
+                "Attention on visual tokens by layer",
+                self.layer_chart(),
+            )
+            .heading("Step by step")
+            .about(
+                "RedVTP scores each visual token once, after step 1, by the attention of the rows that are still \
+                masked. The same scores after each later step of the same unpruned answer, against those of step 1: \
+                Spearman's rank correlation, and the share of the tokens kept after step 1 that this step would keep \
+                too (by chance, the keep ratio). Answers that have ended, and steps that leave no row masked, have \
+                no scores.",
+            )
+            .table(self.steps())
+            .chart(
+                "--step-chart",
+                "Scores of step 1 against later steps",
+                self.step_chart(),
+            )
+            .heading("What it shows")
+            .findings(self.findings())
     }
+}
 
+impl Page<'_> {
     fn size(&self) -> String {
         let mean = |mean: Mean| mean.value().unwrap_or_default();
         format!(
@@ -135,58 +112,52 @@ impl Page<'_> {
         )
     }
 
-    fn layers(&self) -> Lines {
-        let titles = [
-            "layer",
-            "on visual tokens, step 1",
-            "later steps",
-            "per visual token, step 1",
-            "per other row",
-            "visual token : other row",
+    fn layers(&self) -> Table {
+        type Of<'a> = Numbered<'a, Layer>;
+        let columns = vec![
+            Of::number("layer", |(layer, _)| integer(*layer)),
+            Of::number("on visual tokens, step 1", |(_, it)| {
+                percent(it.visual[0].value(), 1)
+            }),
+            Of::number("later steps", |(_, it)| percent(it.visual[1].value(), 1)),
+            Of::number("per visual token, step 1", |(_, it)| {
+                percent(it.per_visual_token.value(), 3)
+            }),
+            Of::number("per other row", |(_, it)| {
+                percent(it.per_other_row.value(), 3)
+            }),
+            Of::number("visual token : other row", |(_, it)| {
+                number(it.efficiency(), 2)
+            }),
         ];
-        let line = |(index, layer): (usize, &super::gather::Layer)| {
-            let (visual, other) = (layer.per_visual_token.value(), layer.per_other_row.value());
-            let ratio = visual.zip(other).map(|(visual, other)| visual / other);
-            vec![
-                (index + 1).to_string(),
-                percent(layer.visual[0].value(), 1),
-                percent(layer.visual[1].value(), 1),
-                percent(visual, 3),
-                percent(other, 3),
-                ratio.map_or_else(unsaid, |ratio| format!("{ratio:.2}")),
-            ]
-        };
-        let lines = self.gathered.layers.iter().enumerate().map(line);
-        (titles.map(str::to_owned).to_vec(), lines.collect())
+        Table::new(columns, (1..).zip(&self.gathered.layers))
     }
 
-    fn steps(&self) -> Lines {
-        let mut titles: Vec<String> = ["step", "images", "Spearman"].map(str::to_owned).to_vec();
-        titles.extend(self.keeps.iter().map(|keep| format!("also kept at {keep}")));
-        let line = |(step, likeness): (usize, &Likeness)| {
-            let correlation = likeness.spearman.value();
-            let mut line = vec![
-                step.to_string(),
-                grouped(likeness.images() as u64),
-                correlation.map_or_else(unsaid, |value| format!("{value:.3}")),
-            ];
-            line.extend(likeness.overlap.iter().map(|mean| percent(mean.value(), 1)));
-            line
-        };
-        let seen = (2..)
-            .zip(&self.gathered.steps)
-            .filter(|(_, likeness)| likeness.images() > 0);
-        (titles, seen.map(line).collect())
+    /// Steps at which anything was compared, from step 2 on.
+    fn compared(&self) -> impl Iterator<Item = (usize, &Likeness)> {
+        let steps = (2..).zip(&self.gathered.steps);
+        steps.filter(|(_, likeness)| likeness.images() > 0)
+    }
+
+    fn steps(&self) -> Table {
+        type Of<'a> = Numbered<'a, Likeness>;
+        let mut columns = vec![
+            Of::number("step", |(step, _)| integer(*step)),
+            Of::number("images", |(_, it)| count(it.images())),
+            Of::number("Spearman", |(_, it)| number(it.spearman.value(), 3)),
+        ];
+        columns.extend(self.keeps.iter().enumerate().map(|(index, keep)| {
+            let title = format!("also kept at {keep}");
+            Of::number(title, move |(_, it)| percent(it.overlap[index].value(), 1))
+        }));
+        Table::new(columns, self.compared())
     }
 
     /// Allocation by layer, a line for step 1 and one for the later steps.
-    pub(super) fn layer_chart(&self) -> Chart {
-        let layers = || self.gathered.layers.iter().enumerate();
+    fn layer_chart(&self) -> Chart {
         let line = |name: &'static str, which: usize| {
-            layers().filter_map(move |(index, layer)| {
-                let share = layer.visual[which].value()?;
-                Some(point(name, (index + 1) as f64, 100.0 * share))
-            })
+            let layers = (1..).zip(&self.gathered.layers);
+            layers.filter_map(move |(layer, it)| point(name, layer, it.visual[which].value()))
         };
         Chart {
             title: format!("{}: attention of the answer on visual tokens", self.model),
@@ -198,23 +169,16 @@ impl Page<'_> {
     }
 
     /// Likeness by step.
-    pub(super) fn step_chart(&self) -> Chart {
-        let mut points = Vec::new();
-        let steps = || (2_u32..).zip(&self.gathered.steps);
-        let mut add = |name: &str, step: u32, value: Option<f64>| {
-            points.extend(value.map(|value| point(name, f64::from(step), 100.0 * value)));
+    fn step_chart(&self) -> Chart {
+        let line = |name: String, value: &dyn Fn(&Likeness) -> Option<f64>| -> Vec<Point> {
+            let steps = (2..).zip(&self.gathered.steps);
+            let points = steps.filter_map(|(step, it)| point(&name, step, value(it)));
+            points.collect()
         };
-        for (step, likeness) in steps() {
-            add("Spearman", step, likeness.spearman.value());
-        }
+        let mut points = line("Spearman".into(), &|it| it.spearman.value());
         for (index, keep) in self.keeps.iter().enumerate() {
-            for (step, likeness) in steps() {
-                add(
-                    &format!("also kept at {keep}"),
-                    step,
-                    likeness.overlap[index].value(),
-                );
-            }
+            let name = format!("also kept at {keep}");
+            points.extend(line(name, &|it| it.overlap[index].value()));
         }
         Chart {
             title: format!("{}: scores of step 1 against later steps", self.model),
@@ -229,39 +193,27 @@ impl Page<'_> {
     }
 
     /// Sentences that the numbers allow, beside what the papers say.
-    fn findings(&self) -> String {
-        let mut text = String::new();
+    fn findings(&self) -> Vec<String> {
         let layers = &self.gathered.layers;
-        let share = |layer: &super::gather::Layer| layer.visual[0].value();
-        let ends = layers
-            .first()
-            .and_then(share)
-            .zip(layers.last().and_then(share));
-        if let Some((first, last)) = ends {
-            let _ = writeln!(
-                text,
-                "- Visual tokens get {:.1} % of the attention in layer 1 and {:.1} % in layer {} (step 1). \
+        let share = |layer: &Layer| layer.visual[0].value();
+        let ends = layers.first().zip(layers.last());
+        let ends = ends.and_then(|(first, last)| share(first).zip(share(last)));
+        let allocation = ends.map(|(first, last)| {
+            format!(
+                "Visual tokens get {} of the attention in layer 1 and {} in layer {} (step 1). \
                 LLaDA-FastV's analysis of LLaDA-V finds 41.9 % in layer 3 and 53.0 % in layer 30 of 32.",
-                100.0 * first,
-                100.0 * last,
+                percentage(first, 1),
+                percentage(last, 1),
                 layers.len(),
-            );
-        }
-        let ratio = |layer: &super::gather::Layer| {
-            let (visual, other) = (
-                layer.per_visual_token.value()?,
-                layer.per_other_row.value()?,
-            );
-            Some(visual / other)
-        };
-        let above: Vec<String> = (1..)
-            .zip(layers)
-            .filter(|(_, layer)| ratio(layer).is_some_and(|ratio| ratio > 1.0))
+            )
+        });
+        let above = (1..).zip(layers);
+        let above = above.filter(|(_, layer)| layer.efficiency().is_some_and(|ratio| ratio > 1.0));
+        let above: Vec<String> = above
             .map(|(index, _): (usize, _)| index.to_string())
             .collect();
-        let _ = writeln!(
-            text,
-            "- One visual token gets more than one other row in {}. LLaDA-FastV calls visual tokens of high \
+        let efficiency = format!(
+            "One visual token gets more than one other row in {}. LLaDA-FastV calls visual tokens of high \
             allocation and low efficiency.",
             if above.is_empty() {
                 "no layer".to_owned()
@@ -269,25 +221,33 @@ impl Page<'_> {
                 format!("layer {} of {}", above.join(", "), layers.len())
             },
         );
-        let steps = (2..).zip(&self.gathered.steps);
-        let seen: Vec<(usize, &Likeness)> = steps.filter(|(_, it)| it.images() > 0).collect();
+        let compared: Vec<(usize, &Likeness)> = self.compared().collect();
         // Few answers last long; the statement ends where a tenth of them is left.
-        let most = seen.first().map_or(0, |(_, it)| it.images());
-        let seen: Vec<_> = seen
-            .into_iter()
+        let most = compared.first().map_or(0, |(_, it)| it.images());
+        let last = compared
+            .iter()
             .take_while(|(_, it)| it.images() * 10 >= most)
-            .collect();
-        if let (Some((first, early)), Some((last, late))) = (seen.first(), seen.last()) {
+            .last();
+        let stability = compared.first().zip(last).map(|((first, early), (last, late))| {
             let value = |likeness: &Likeness| likeness.spearman.value().unwrap_or_default();
-            let _ = writeln!(
-                text,
-                "- Scores of step {first} correlate with those of step 1 by {:.3}, those of step {last} by {:.3}. \
+            format!(
+                "Scores of step {first} correlate with those of step 1 by {:.3}, those of step {last} by {:.3}. \
                 RedVTP prunes once after step 1 because its paper finds them consistent.",
                 value(early),
                 value(late),
-            );
-        }
-        text
+            )
+        });
+        [allocation, Some(efficiency), stability]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
+impl Layer {
+    /// What one visual token gets for each part that one other row gets.
+    fn efficiency(&self) -> Option<f64> {
+        Some(self.per_visual_token.value()? / self.per_other_row.value()?)
     }
 }
 
@@ -300,19 +260,12 @@ impl Likeness {
     }
 }
 
-fn point(group: &str, x: f64, y: f64) -> Point {
-    Point {
+/// A share at a layer or a step, in percent.
+fn point(group: &str, x: u32, share: Option<f64>) -> Option<Point> {
+    Some(Point {
         label: group.to_owned(),
         group: group.to_owned(),
-        x,
-        y,
-    }
-}
-
-fn percent(value: Option<f64>, decimals: usize) -> String {
-    value.map_or_else(unsaid, |value| format!("{:.decimals$} %", 100.0 * value))
-}
-
-fn unsaid() -> String {
-    "–".to_owned()
+        x: f64::from(x),
+        y: 100.0 * share?,
+    })
 }

@@ -4,7 +4,9 @@ use foveate_kernels::{Dtype, KernelName, Spent};
 use serde_json::{Value, json};
 
 use super::ceiling::Ceiling;
-use crate::table::{grouped, row, table};
+use crate::report::{Column, Table, count, integer, number, percent};
+
+type Of<'a> = Column<'a, &'a Spent>;
 
 /// What one row of the comparison spent.
 #[derive(Clone, Debug, Default)]
@@ -55,39 +57,30 @@ impl Breakdown {
         self.wall / self.kernels().max(f64::MIN_POSITIVE)
     }
 
-    pub(super) fn text(&self, title: &str, kernels: &[KernelName], ceiling: &Ceiling) -> String {
-        let mut table = table([
-            title,
-            "weights",
-            "calls",
-            "ms",
-            "of time",
-            "GFLOP",
-            "of peak",
-            "MB",
-            "of memory",
-            "kernel",
-        ]);
-        if let Some(column) = table.column_mut(9) {
-            column.set_cell_alignment(comfy_table::CellAlignment::Left);
-        }
-        for line in &self.lines {
-            let shares = Shares::of(line, ceiling);
-            table.add_row(row([
-                format!("{} {}", line.work.operation(), line.work),
-                line.work.stored().map_or(String::new(), name),
-                line.calls.to_string(),
-                format!("{:.2}", 1e3 * line.seconds),
-                percent(line.seconds / self.kernels()),
-                format!("{:.1}", line.flops / 1e9),
-                shares.peak.map_or(String::new(), percent),
-                grouped((line.bytes / 1e6).round() as u64),
-                percent(shares.memory),
-                kernel(line, kernels).to_owned(),
-            ]));
-        }
+    /// A line for each kind of operation.
+    pub(super) fn table(&self, title: String, kernels: &[KernelName], ceiling: &Ceiling) -> Table {
+        let shares = |line: &&Spent| Shares::of(line, ceiling);
+        let columns = vec![
+            Of::text(title, |line| {
+                format!("{} {}", line.work.operation(), line.work)
+            }),
+            Of::number("weights", |line| line.work.stored().map(name)).or_empty(),
+            Of::number("calls", |line| integer(line.calls)),
+            Of::number("ms", |line| number(1e3 * line.seconds, 2)),
+            Of::number("of time", |line| percent(line.seconds / self.kernels(), 1)),
+            Of::number("GFLOP", |line| number(line.flops / 1e9, 1)),
+            Of::number("of peak", move |line| percent(shares(line).peak, 1)).or_empty(),
+            Of::number("MB", |line| count((line.bytes / 1e6).round() as usize)),
+            Of::number("of memory", move |line| percent(shares(line).memory, 1)),
+            Of::text("kernel", |line| kernel(line, kernels).to_owned()),
+        ];
+        Table::new(columns, &self.lines)
+    }
+
+    /// What is lost between operations.
+    pub(super) fn sentence(&self) -> String {
         format!(
-            "{table}\nkernels {:.1} ms of {:.1} ms in forward passes: a forward costs {:.3} of its kernels",
+            "kernels {:.1} ms of {:.1} ms in forward passes: a forward costs {:.3} of its kernels",
             1e3 * self.kernels(),
             1e3 * self.wall,
             self.forward_over_kernels()
@@ -156,10 +149,6 @@ fn kernel<'a>(line: &Spent, kernels: &'a [KernelName]) -> &'a str {
 
 fn name(dtype: Dtype) -> String {
     format!("{dtype:?}").to_lowercase()
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
 }
 
 #[cfg(test)]

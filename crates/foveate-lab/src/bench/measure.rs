@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
-use foveate_core::{NoTap, Options, PhaseTimes, Progress};
+use anyhow::Result;
+use foveate_core::{Options, PhaseTimes};
 use foveate_kernels::{Ledger, Spent};
 
 use super::flops::{Flops, Rows};
 use super::subject::Subject;
+use crate::report::step;
 
 /// One run of the first steps of an answer.
 #[derive(Clone, Debug)]
@@ -30,7 +31,7 @@ pub(crate) fn sample(subject: &Subject, options: &Options, limit: usize) -> Resu
     let engine = &subject.engine;
     let shape = &engine.card().decoder;
     let sequences = 1 + usize::from(options.cfg_scale > 0.0);
-    let mut denoiser = engine.start_from(&subject.prompt, &subject.images, options)?;
+    let mut answers = [engine.start_from(&subject.prompt, &subject.images, options)?];
     let mut sample = Sample {
         steps: Vec::with_capacity(limit),
         times: PhaseTimes::default(),
@@ -45,15 +46,13 @@ pub(crate) fn sample(subject: &Subject, options: &Options, limit: usize) -> Resu
     // What came before belongs to others.
     ledger.map(Ledger::take);
     for _ in 0..limit {
-        let mask = denoiser.mask();
-        let masked = denoiser.ids().iter().filter(|id| **id == mask).count();
+        let mask = answers[0].mask();
+        let masked = answers[0].ids().iter().filter(|id| **id == mask).count();
         let clock = Instant::now();
-        let progress = engine.step_tapped(&mut [&mut denoiser], &mut NoTap, &mut |_, _| {})?;
+        let steps = step(engine, &mut answers)?;
         let elapsed = clock.elapsed().as_secs_f64();
-        let step = match progress.into_iter().next() {
-            Some(Progress::Stepped(step)) => step,
-            Some(Progress::Finished) => break,
-            Some(Progress::Cancelled) | None => bail!("the measurement was cancelled"),
+        let Some(step) = steps.into_iter().flatten().next() else {
+            break;
         };
         sample.steps.push(elapsed);
         sample.times.decoder += step.times.decoder;
@@ -65,7 +64,7 @@ pub(crate) fn sample(subject: &Subject, options: &Options, limit: usize) -> Resu
         sample.flops += Flops::of(shape, &Rows::of(&step, sequences, shape.layers, masked));
     }
     sample.spent = ledger.map(Ledger::take).unwrap_or_default();
-    sample.visual_tokens_kept = denoiser.outcome().visual_tokens_kept;
+    sample.visual_tokens_kept = answers[0].outcome().visual_tokens_kept;
     Ok(sample)
 }
 

@@ -20,8 +20,8 @@ use foveate_core::{DEFAULT_KEEP, Error, Options, Origin, Settings, Tokenizer};
 use indicatif::ProgressBar;
 
 use crate::args::{ImageArgs, ManyKeeps, ModelArgs, SettingsArgs};
-use crate::exit;
 use crate::progress;
+use crate::report::Outputs;
 use breakdown::Breakdown;
 use ceiling::Ceiling;
 use foveate::report;
@@ -105,12 +105,12 @@ struct Measured {
 }
 
 /// Measures and prints.
-pub fn main(args: &BenchArgs) -> Result<ExitCode> {
+pub fn main(args: &BenchArgs, repeated: &str) -> Result<ExitCode> {
     if let [shape, folder] = &args.write_random[..] {
         return folder::main(args, shape, folder);
     }
     if args.matrix.matrix {
-        return matrix::main(args);
+        return matrix::main(args, repeated);
     }
     let timed = args.accounts.breakdown || args.accounts.roofline;
     let (model, images) = (&args.model, &args.images);
@@ -143,11 +143,12 @@ pub fn main(args: &BenchArgs) -> Result<ExitCode> {
         ceiling,
         accounts: args.accounts,
     };
-    exit::print(&if args.json {
-        format!("{}\n", serde_json::to_string(&page.object())?)
-    } else {
-        page.text()
-    })?;
+    let outputs = Outputs {
+        json: args.json,
+        charts: Vec::new(),
+        markdown: None,
+    };
+    outputs.write(&page, repeated)?;
     Ok(ExitCode::SUCCESS)
 }
 

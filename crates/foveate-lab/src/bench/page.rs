@@ -1,12 +1,14 @@
 //! The measurement as tables for people and as one object for machines.
 
-use foveate_kernels::Spent;
+use anyhow::Result;
+use foveate_kernels::{KernelName, Spent};
 use serde_json::{Value, json};
 
 use super::ceiling::Ceiling;
 use super::subject::Subject;
 use super::{AccountArgs, Measured, roofline};
-use crate::table::{bytes, grouped, listing, row, table};
+use crate::report::{Column, Finished, Report, Table, count, integer, number};
+use crate::table::bytes;
 use foveate::report::peak_bytes;
 
 /// Everything that is printed.
@@ -21,188 +23,14 @@ pub(super) struct Page<'a> {
     pub(super) accounts: AccountArgs,
 }
 
-impl Page<'_> {
-    pub(super) fn text(&self) -> String {
-        let mut blocks = vec![
-            self.facts(),
-            self.kernels(),
-            self.times(),
-            self.comparison(),
-        ];
-        if let Some(first) = self.rows.first() {
-            let shares = first.sample.flops.shares();
-            blocks.push(format!("arithmetic of the first row: {shares}"));
-        }
-        if let Some(ceiling) = &self.ceiling {
-            self.against(ceiling, &mut blocks);
-        }
-        let text = blocks.join("\n\n");
-        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-        lines.join("\n") + "\n"
-    }
-
-    /// Operations and requests against the machine's peaks.
-    fn against(&self, ceiling: &Ceiling, blocks: &mut Vec<String>) {
-        let (_, kernels) = self.subject.engine.kernels();
-        blocks.push(roofline::footing(ceiling));
-        for measured in self.rows {
-            let (label, keep) = (&measured.label, measured.keep);
-            let breakdown = &measured.breakdown;
-            let steps = measured.sample.steps.len();
-            if self.accounts.breakdown {
-                let title = format!("{label} {keep}, {steps} steps");
-                blocks.push(breakdown.text(&title, &kernels, ceiling));
-            }
-            if self.accounts.roofline {
-                let title = format!("{label} {keep}, per step");
-                blocks.push(roofline::text(&title, breakdown.lines(), steps, ceiling));
-            }
-        }
-        let vision = self.vision();
-        if self.accounts.roofline && !vision.is_empty() {
-            blocks.push(roofline::text("vision tower, once", vision, 1, ceiling));
-        }
-    }
-
-    /// What the vision tower cost, where there is one.
-    fn vision(&self) -> &[Spent] {
-        let subject = self.subject;
-        let accounts = subject.accounts.as_ref();
-        let accounts = accounts.filter(|_| subject.vision_ms.is_some());
-        accounts.map_or(&[], |accounts| &accounts.vision)
-    }
-
-    fn facts(&self) -> String {
-        let (subject, shape) = (self.subject, &self.subject.engine.card().decoder);
-        let memory = subject.engine.memory();
-        let mut facts = listing();
-        let mut fact = |name: &str, value: String| {
-            facts.add_row(row([name.to_owned(), value]));
-        };
-        fact("model", subject.name.clone());
-        fact(
-            "decoder",
-            format!(
-                "{} layers, width {}, {} heads of {}, mlp {}, vocabulary {}",
-                shape.layers,
-                shape.hidden,
-                shape.heads.count,
-                shape.heads.dim,
-                shape.mlp,
-                shape.vocabulary
-            ),
-        );
-        fact(
-            "question",
-            format!(
-                "{} visual tokens, {} text tokens",
-                subject.visual_tokens(),
-                subject.text_tokens()
-            ),
-        );
-        fact(
-            "steps",
-            format!("{} measured of {}", self.measured(), self.steps),
-        );
-        fact("rounds", format!("{}, medians", self.rounds));
-        if let Some(vision_ms) = subject.vision_ms {
-            fact("vision", format!("{vision_ms:.1} ms, once"));
-        }
-        fact(
-            "memory",
-            format!(
-                "weights {}, buffers {}, peak of the process {}",
-                bytes(memory.weights as u64),
-                bytes(memory.buffers as u64),
-                peak_bytes().map_or("unknown".into(), bytes)
-            ),
-        );
-        facts.to_string()
-    }
-
-    fn kernels(&self) -> String {
-        let (backend, kernels) = self.subject.engine.kernels();
-        let mut table = listing();
-        table.set_header(["operation".to_owned(), format!("kernel of {backend}")]);
-        for kernel in kernels {
-            table.add_row(row([kernel.operation.to_owned(), kernel.kernel]));
-        }
-        table.to_string()
-    }
-
-    fn times(&self) -> String {
-        let mut table = table([
-            "pruning",
-            "keep",
-            "decoder (ms)",
-            "head (ms)",
-            "prune (ms)",
-            "total (ms)",
-            "first step (ms)",
-            "last step (ms)",
-            "forwards",
-        ]);
-        for measured in self.rows {
-            let median = &measured.median;
-            let ms = |value: f64| format!("{value:.1}");
-            table.add_row(row([
-                measured.label.clone(),
-                measured.keep.to_string(),
-                ms(median.decoder),
-                ms(median.head),
-                format!("{:.2}", median.prune),
-                ms(median.total),
-                ms(median.first_step),
-                ms(median.last_step),
-                measured.sample.forwards.to_string(),
-            ]));
-        }
-        table.to_string()
-    }
-
-    fn comparison(&self) -> String {
-        let answer = if self.measured() < self.steps {
-            "answer (s, estimated)"
-        } else {
-            "answer (s)"
-        };
-        let mut table = table([
-            "pruning",
-            "keep",
-            "visual tokens kept",
-            "rows computed",
-            "GFLOP",
-            "GFLOP/s",
-            "tokens/s",
-            answer,
-            "times faster",
-        ]);
-        let first = self.first_answer_ms();
-        for measured in self.rows {
-            let answer_ms = measured.answer_ms(self.steps);
-            table.add_row(row([
-                measured.label.clone(),
-                measured.keep.to_string(),
-                measured.sample.visual_tokens_kept.to_string(),
-                grouped(measured.sample.rows_computed as u64),
-                format!("{:.1}", measured.sample.flops.total() / 1e9),
-                format!("{:.1}", measured.gflops_per_second()),
-                format!("{:.1}", measured.tokens_per_second()),
-                format!("{:.2}", answer_ms / 1e3),
-                format!("{:.2}", first / answer_ms),
-            ]));
-        }
-        table.to_string()
-    }
-
-    pub(super) fn object(&self) -> Value {
+impl Finished for Page<'_> {
+    fn json(&self) -> Result<Vec<Value>> {
         let subject = self.subject;
         let (backend, kernels) = subject.engine.kernels();
         let shape = &subject.engine.card().decoder;
         let memory = subject.engine.memory();
         let first = self.first_answer_ms();
-        let kernel =
-            |k: &foveate_kernels::KernelName| json!({"operation": k.operation, "kernel": k.kernel});
+        let kernel = |k: &KernelName| json!({"operation": k.operation, "kernel": k.kernel});
         let entry = |m: &Measured| {
             let mut entry = json!({
                 "prune": m.label,
@@ -260,7 +88,150 @@ impl Page<'_> {
                 object["roofline_vision"] = roofline::object(self.vision(), 1, ceiling);
             }
         }
-        object
+        Ok(vec![object])
+    }
+
+    fn printed(&self) -> Report {
+        let report = Report::new("bench", "Measurement")
+            .table(self.facts())
+            .table(self.kernels())
+            .table(self.times())
+            .table(self.comparison());
+        let report = match self.rows.first() {
+            Some(first) => {
+                let shares = first.sample.flops.shares();
+                report.printed(format!("arithmetic of the first row: {shares}"))
+            }
+            None => report,
+        };
+        match &self.ceiling {
+            Some(ceiling) => self.against(ceiling, report),
+            None => report,
+        }
+    }
+}
+
+type Of<'a> = Column<'a, &'a Measured>;
+
+impl Page<'_> {
+    /// Operations and requests against the machine's peaks.
+    fn against(&self, ceiling: &Ceiling, report: Report) -> Report {
+        let (_, kernels) = self.subject.engine.kernels();
+        let mut report = report.printed(roofline::footing(ceiling));
+        for measured in self.rows {
+            let (label, keep) = (&measured.label, measured.keep);
+            let breakdown = &measured.breakdown;
+            let steps = measured.sample.steps.len();
+            if self.accounts.breakdown {
+                let title = format!("{label} {keep}, {steps} steps");
+                let table = breakdown.table(title, &kernels, ceiling);
+                report = report.table(table).printed(breakdown.sentence());
+            }
+            if self.accounts.roofline {
+                let title = format!("{label} {keep}, per step");
+                report = report.table(roofline::table(title, breakdown.lines(), steps, ceiling));
+            }
+        }
+        let vision = self.vision();
+        if self.accounts.roofline && !vision.is_empty() {
+            let title = "vision tower, once".to_owned();
+            report = report.table(roofline::table(title, vision, 1, ceiling));
+        }
+        report
+    }
+
+    /// What the vision tower cost, where there is one.
+    fn vision(&self) -> &[Spent] {
+        let subject = self.subject;
+        let accounts = subject.accounts.as_ref();
+        let accounts = accounts.filter(|_| subject.vision_ms.is_some());
+        accounts.map_or(&[], |accounts| &accounts.vision)
+    }
+
+    fn facts(&self) -> Table {
+        let (subject, shape) = (self.subject, &self.subject.engine.card().decoder);
+        let (visual_tokens, text_tokens) = (subject.visual_tokens(), subject.text_tokens());
+        let memory = subject.engine.memory();
+        let decoder = format!(
+            "{} layers, width {}, {} heads of {}, mlp {}, vocabulary {}",
+            shape.layers,
+            shape.hidden,
+            shape.heads.count,
+            shape.heads.dim,
+            shape.mlp,
+            shape.vocabulary
+        );
+        let question = format!("{visual_tokens} visual tokens, {text_tokens} text tokens");
+        let mut facts = vec![
+            ("model", subject.name.clone()),
+            ("decoder", decoder),
+            ("question", question),
+            (
+                "steps",
+                format!("{} measured of {}", self.measured(), self.steps),
+            ),
+            ("rounds", format!("{}, medians", self.rounds)),
+        ];
+        let vision = subject.vision_ms;
+        facts.extend(vision.map(|ms| ("vision", format!("{ms:.1} ms, once"))));
+        let memory = format!(
+            "weights {}, buffers {}, peak of the process {}",
+            bytes(memory.weights as u64),
+            bytes(memory.buffers as u64),
+            peak_bytes().map_or("unknown".into(), bytes)
+        );
+        facts.push(("memory", memory));
+        Table::facts(facts)
+    }
+
+    fn kernels(&self) -> Table {
+        type Of<'a> = Column<'a, KernelName>;
+        let (backend, kernels) = self.subject.engine.kernels();
+        let columns = vec![
+            Of::text("operation", |it| it.operation.to_owned()),
+            Of::text(format!("kernel of {backend}"), |it| it.kernel.clone()),
+        ];
+        Table::new(columns, kernels)
+    }
+
+    fn times(&self) -> Table {
+        let columns = vec![
+            Of::text("pruning", |it| it.label.clone()),
+            Of::number("keep", |it| Some(it.keep.to_string())),
+            Of::number("decoder (ms)", |it| number(it.median.decoder, 1)),
+            Of::number("head (ms)", |it| number(it.median.head, 1)),
+            Of::number("prune (ms)", |it| number(it.median.prune, 2)),
+            Of::number("total (ms)", |it| number(it.median.total, 1)),
+            Of::number("first step (ms)", |it| number(it.median.first_step, 1)),
+            Of::number("last step (ms)", |it| number(it.median.last_step, 1)),
+            Of::number("forwards", |it| integer(it.sample.forwards)),
+        ];
+        Table::new(columns, self.rows)
+    }
+
+    fn comparison(&self) -> Table {
+        let answer = if self.measured() < self.steps {
+            "answer (s, estimated)"
+        } else {
+            "answer (s)"
+        };
+        let first = self.first_answer_ms();
+        let columns = vec![
+            Of::text("pruning", |it| it.label.clone()),
+            Of::number("keep", |it| Some(it.keep.to_string())),
+            Of::number("visual tokens kept", |it| {
+                integer(it.sample.visual_tokens_kept)
+            }),
+            Of::number("rows computed", |it| count(it.sample.rows_computed)),
+            Of::number("GFLOP", |it| number(it.sample.flops.total() / 1e9, 1)),
+            Of::number("GFLOP/s", |it| number(it.gflops_per_second(), 1)),
+            Of::number("tokens/s", |it| number(it.tokens_per_second(), 1)),
+            Of::number(answer, |it| number(it.answer_ms(self.steps) / 1e3, 2)),
+            Of::number("times faster", |it| {
+                number(first / it.answer_ms(self.steps), 2)
+            }),
+        ];
+        Table::new(columns, self.rows)
     }
 
     fn measured(&self) -> usize {

@@ -5,7 +5,7 @@ use foveate_kernels::Spent;
 use serde_json::{Value, json};
 
 use super::ceiling::Ceiling;
-use crate::table::{row, table};
+use crate::report::{Column, Table, number};
 
 /// Parts of a forward pass, by the operations that belong to them.
 const PARTS: [(&str, &[&str]); 3] = [
@@ -58,26 +58,19 @@ fn parts(spent: &[Spent], count: usize, ceiling: &Ceiling) -> Vec<Part> {
 }
 
 /// `what` was spent `count` times; the table is for one.
-pub(super) fn text(what: &str, spent: &[Spent], count: usize, ceiling: &Ceiling) -> String {
-    let mut table = table([
-        what,
-        "GFLOP",
-        "GB",
-        "floor (ms)",
-        "reached (ms)",
-        "times the floor",
-    ]);
-    for part in parts(spent, count, ceiling) {
-        table.add_row(row([
-            part.name.to_owned(),
-            format!("{:.1}", part.flops / 1e9),
-            format!("{:.3}", part.bytes / 1e9),
-            format!("{:.2}", 1e3 * part.floor),
-            format!("{:.2}", 1e3 * part.reached),
-            format!("{:.2}", part.reached / part.floor.max(f64::MIN_POSITIVE)),
-        ]));
-    }
-    table.to_string()
+pub(super) fn table(what: String, spent: &[Spent], count: usize, ceiling: &Ceiling) -> Table {
+    type Of<'a> = Column<'a, Part>;
+    let columns = vec![
+        Of::text(what, |part| part.name.to_owned()),
+        Of::number("GFLOP", |part| number(part.flops / 1e9, 1)),
+        Of::number("GB", |part| number(part.bytes / 1e9, 3)),
+        Of::number("floor (ms)", |part| number(1e3 * part.floor, 2)),
+        Of::number("reached (ms)", |part| number(1e3 * part.reached, 2)),
+        Of::number("times the floor", |part| {
+            number(part.reached / part.floor.max(f64::MIN_POSITIVE), 2)
+        }),
+    ];
+    Table::new(columns, parts(spent, count, ceiling))
 }
 
 /// What the floor stands on.

@@ -12,6 +12,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::exit::usage;
+use crate::output_file;
 use axis::Axis;
 
 /// Points with two axes and a legend.
@@ -122,27 +123,7 @@ const CHARACTER: f64 = 7.0;
 /// Refuses a chart that `flag` names and that could only fail after the measurement.
 pub(crate) fn check(flag: &str, path: &Path) -> Result<()> {
     format(path).with_context(|| flag.to_owned())?;
-    check_folder(flag, path)
-}
-
-/// The same for any file.
-pub(crate) fn check_folder(flag: &str, path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Err(usage(format!(
-            "{flag}: expected a file, {} is a folder; name a file in it",
-            path.display()
-        )));
-    }
-    match path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        Some(folder) if !folder.is_dir() => Err(usage(format!(
-            "{flag}: there is no folder {}; make it first",
-            folder.display()
-        ))),
-        _ => Ok(()),
-    }
+    output_file::check(flag, path)
 }
 
 enum Format {
@@ -170,7 +151,7 @@ impl Chart {
             Format::Svg => svg::write(&drawing).into_bytes(),
             Format::Png => png::write(&drawing)?,
         };
-        fs::write(path, bytes).with_context(|| format!("writing {}", path.display()))
+        Ok(fs::write(path, bytes)?)
     }
 
     fn draw(&self) -> Drawing {

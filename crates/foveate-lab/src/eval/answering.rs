@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
-use foveate_core::{Engine, Error, Options, Orientation, VisualTokens};
+use foveate_core::{Engine, Options, VisualTokens};
 use indicatif::ProgressBar;
 
 use super::beginning::{Beginning, Started, beginnings};
@@ -12,6 +12,7 @@ use super::fingerprint;
 use super::journal::{Answer, Journal};
 use super::questions::Questions;
 use crate::args::MachineArgs;
+use crate::report::refusal;
 use crate::sweep::Setup;
 
 /// All questions under one setting.
@@ -29,6 +30,13 @@ impl Run {
     /// Whether a question is still to be answered.
     fn lacks(&self, question: usize) -> bool {
         self.refused.is_none() && self.answers[question].is_none()
+    }
+
+    /// Denoising steps of its answers.
+    pub(super) fn steps(&self) -> usize {
+        let per_step = 1 + usize::from(self.options.cfg_scale > 0.0);
+        let answers = self.answers.iter().flatten();
+        answers.map(|answer| answer.forwards / per_step).sum()
     }
 
     /// Questions without an answer.
@@ -82,9 +90,6 @@ pub(super) fn plan(
 pub(super) struct Job<'a> {
     pub(super) engine: &'a Engine,
     pub(super) questions: &'a Questions,
-    pub(super) orientation: Orientation,
-    /// Questions that are denoised together, whatever pictures they are about.
-    pub(super) batch: usize,
     pub(super) bar: &'a ProgressBar,
 }
 
@@ -104,7 +109,7 @@ pub(super) fn answer_all(
     let order = job.questions.by_pictures().into_iter().flatten();
     let order: Vec<usize> = order.filter(|index| open(runs, &all, *index)).collect();
     let mut encoded = Encoded::new(job, &order);
-    for (place, batch) in order.chunks(job.batch).enumerate() {
+    for (place, batch) in order.chunks(job.questions.batch).enumerate() {
         for beginning in &beginnings {
             let missing = batch.iter().copied();
             let missing = missing.filter(|index| open(runs, &beginning.runs, *index));
@@ -112,11 +117,9 @@ pub(super) fn answer_all(
             if missing.is_empty() {
                 continue;
             }
-            let images: Result<Vec<_>> = missing
-                .iter()
-                .map(|index| encoded.images(job, *index))
-                .collect();
-            let (images, journal) = (images?, journal.as_deref_mut());
+            let images = missing.iter().map(|index| encoded.images(job, *index));
+            let images = images.collect::<Result<Vec<_>>>()?;
+            let journal = journal.as_deref_mut();
             answer_batch(job, runs, beginning, &missing, &images, journal)?;
         }
         encoded.forget(place);
@@ -170,14 +173,6 @@ fn answer_batch(
     Ok(())
 }
 
-/// Why settings cannot be; other errors stay errors.
-fn refusal(error: anyhow::Error) -> Result<String> {
-    match error.downcast_ref::<Error>() {
-        Some(Error::Request { .. }) => Ok(error.to_string()),
-        _ => Err(error),
-    }
-}
-
 /// Visual tokens of the pictures that are still asked about.
 struct Encoded {
     tokens: BTreeMap<usize, Arc<VisualTokens>>,
@@ -188,7 +183,7 @@ struct Encoded {
 impl Encoded {
     fn new(job: &Job<'_>, order: &[usize]) -> Self {
         let mut last_use = BTreeMap::new();
-        for (place, batch) in order.chunks(job.batch).enumerate() {
+        for (place, batch) in order.chunks(job.questions.batch).enumerate() {
             for index in batch {
                 let pictures = job.questions.list[*index].pictures.iter();
                 last_use.extend(pictures.map(|picture| (*picture, place)));
@@ -207,7 +202,7 @@ impl Encoded {
         for index in pictures {
             let tokens = match self.tokens.get(index) {
                 Some(tokens) => Arc::clone(tokens),
-                None => job.questions.pictures[*index].encode(job.engine, job.orientation)?,
+                None => job.questions.encode(job.engine, *index)?,
             };
             self.tokens.insert(*index, Arc::clone(&tokens));
             images.push(tokens);

@@ -36,7 +36,7 @@ pub(crate) struct AskedArgs {
     limit: Option<NonZeroUsize>,
     /// Questions that are denoised together; answers do not depend on it
     #[arg(long, env = "FOVEATE_BATCH", value_name = "N", default_value = "8")]
-    pub(crate) batch: NonZeroUsize,
+    batch: NonZeroUsize,
     /// Leave the pixels as stored even if the camera was turned
     #[arg(long, env = "FOVEATE_IGNORE_EXIF", value_parser = FalseyValueParser::new())]
     ignore_exif: bool,
@@ -66,15 +66,10 @@ impl AskedArgs {
         if let Some(limit) = self.limit {
             questions.limit(limit.get());
         }
-        Ok(questions)
-    }
-
-    /// What becomes of a camera's turn.
-    pub(crate) fn orientation(&self) -> Orientation {
+        questions.batch = self.batch.get();
         if self.ignore_exif {
-            Orientation::Ignore
-        } else {
-            Orientation::Apply
+            questions.orientation = Orientation::Ignore;
         }
+        Ok(questions)
     }
 }

@@ -4,14 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
-use foveate_core::{
-    CacheMethod, Denoiser, Engine, Message, Moment, Options, Progress, PruneSettings, Pruned,
-    VisualTokens,
-};
+use anyhow::Result;
+use foveate_core::{CacheMethod, Denoiser, Moment, Options, PruneSettings, Pruned, VisualTokens};
 
 use super::answering::{Job, Run};
 use super::journal::Answer;
+use crate::report::step;
 use foveate::report;
 
 /// Settings whose first denoising step is the same, but for what it reports.
@@ -107,33 +105,29 @@ impl Started {
         batch: &[usize],
         images: &[Vec<Arc<VisualTokens>>],
     ) -> Result<Self> {
-        let start = |(index, images): (&usize, &Vec<Arc<VisualTokens>>)| {
-            let message = Message::user(&job.questions.list[*index].text, images.len());
-            let prompt = job.engine.prompt(&[message], beginning.options.think)?;
+        let ask = |(index, images): (&usize, &Vec<Arc<VisualTokens>>)| {
             let options = Options {
                 // Without seeds of their own, all questions would lose the same random tokens.
                 seed: beginning.options.seed.wrapping_add(*index as u64),
                 ..beginning.options.clone()
             };
-            job.engine.start_from(&prompt, images, &options)
+            job.questions.ask(job.engine, *index, images, &options)
         };
-        let denoisers: foveate_core::Result<Vec<Denoiser>> =
-            batch.iter().zip(images).map(start).collect();
+        let denoisers = batch.iter().zip(images).map(ask);
         let mut started = Self {
-            denoisers: denoisers?,
+            denoisers: denoisers.collect::<Result<_>>()?,
             reported: vec![Vec::new(); batch.len()],
             shared: beginning.is_shared(),
             time: Duration::ZERO,
         };
         if started.shared {
             let clock = Instant::now();
-            let progress = step(job.engine, &mut started.denoisers)?;
+            let steps = step(job.engine, &mut started.denoisers)?;
             started.time = clock.elapsed() / batch.len() as u32;
-            for (reported, progress) in started.reported.iter_mut().zip(progress) {
-                if let Progress::Stepped(step) = progress {
-                    *reported = step.pruned;
-                }
-            }
+            let steps = steps.into_iter();
+            started.reported = steps
+                .map(|step| step.map_or(Vec::new(), |step| step.pruned))
+                .collect();
         }
         Ok(started)
     }
@@ -160,13 +154,13 @@ impl Started {
         let mut denoisers = forks?;
         let mut masked: Vec<Vec<usize>> = denoisers.iter().map(masked_positions).collect();
         loop {
-            let progress = step(engine, &mut denoisers)?;
+            let steps = step(engine, &mut denoisers)?;
             for (masked, denoiser) in masked.iter_mut().zip(&denoisers) {
                 if denoiser.steps_run() <= 1 {
                     *masked = masked_positions(denoiser);
                 }
             }
-            if progress.iter().all(|one| matches!(one, Progress::Finished)) {
+            if steps.iter().all(Option::is_none) {
                 break;
             }
         }
@@ -195,16 +189,4 @@ fn masked_positions(denoiser: &Denoiser) -> Vec<usize> {
     let ids = denoiser.ids().iter().enumerate();
     let masked = ids.filter(|(_, id)| **id == denoiser.mask());
     masked.map(|(position, _)| position).collect()
-}
-
-/// One step of all.
-fn step(engine: &Engine, denoisers: &mut [Denoiser]) -> Result<Vec<Progress>> {
-    let progress = engine.step(&mut denoisers.iter_mut().collect::<Vec<_>>())?;
-    if progress
-        .iter()
-        .any(|one| matches!(one, Progress::Cancelled))
-    {
-        bail!("the evaluation was cancelled");
-    }
-    Ok(progress)
 }

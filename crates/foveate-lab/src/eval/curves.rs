@@ -1,7 +1,8 @@
 //! A finished evaluation as a picture: accuracy against speed, or against the layer where tokens leave.
 
-use super::page::{Page, Row};
+use super::page::Page;
 use crate::chart::{Chart, Joined, Point};
+use crate::report::point;
 use crate::sweep::{Combination, label};
 
 /// The flag of the layer at which tokens leave.
@@ -42,23 +43,17 @@ impl Page<'_> {
 
     /// Accuracy against speed, or against the layer where that is swept.
     pub(super) fn chart(&self) -> Chart {
-        if self.sweeps.iter().any(|sweep| sweep.flag == LAYER) {
+        if self.about.sweeps.iter().any(|sweep| sweep.flag == LAYER) {
             return self.layer_chart();
         }
-        let group = |row: &Row<'_>| match row.setup.combination.first() {
-            Some((_, value)) => value.clone(),
-            None => "baseline".into(),
-        };
-        let points = self.measured().map(|(row, summary)| Point {
-            label: label(&row.setup.combination),
-            group: group(row),
-            x: self.times_faster(summary),
-            y: 100.0 * summary.score.mean,
+        let points = self.measured().map(|(row, summary)| {
+            let score = 100.0 * summary.score.mean;
+            point(&row.setup.combination, self.times_faster(summary), score)
         });
         Chart {
-            title: format!("{}: accuracy against speed", self.model),
+            title: format!("{}: accuracy against speed", self.about.model),
             x_title: "times faster than the baseline".into(),
-            y_title: format!("score on {}, %", self.questions.name),
+            y_title: format!("score on {}, %", self.about.questions.name),
             points: points.collect(),
             joined: Joined::Front,
         }
@@ -76,10 +71,10 @@ impl Page<'_> {
         Chart {
             title: format!(
                 "{}: accuracy by the layer at which tokens leave",
-                self.model
+                self.about.model
             ),
             x_title: "layer".into(),
-            y_title: format!("score on {}, %", self.questions.name),
+            y_title: format!("score on {}, %", self.about.questions.name),
             points: points.collect(),
             joined: Joined::Groups,
         }

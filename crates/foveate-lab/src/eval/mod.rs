@@ -8,32 +8,33 @@ mod bootstrap;
 mod curves;
 mod fingerprint;
 mod journal;
-mod markdown;
 mod metric;
 mod page;
 mod questions;
+mod reports;
 mod sheets;
 mod suite;
 mod summary;
+mod tables;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::builder::FalseyValueParser;
 use foveate::Opened;
 use foveate_core::{Settings, Tokenizer};
 
 use crate::args::{ModelArgs, SettingsArgs, Untemplated};
-use crate::exit::{self, note, usage};
+use crate::exit::{self, usage};
+use crate::report::{Outputs, all_refused};
 use crate::sweep::{self, Setup, Sweep, setups};
 use crate::{load, progress};
 use answering::{Run, answer_all};
 pub(crate) use asked::AskedArgs;
 pub(crate) use fingerprint::of_model as fingerprint_of;
 use journal::{Header, Journal};
-pub(crate) use markdown::table as markdown_table;
-use page::Page;
+use page::{About, Page};
 pub(crate) use questions::Questions;
 
 /// Measure how often a model is right, pruned or not
@@ -75,6 +76,12 @@ pub fn main(args: &EvalArgs, repeated: &str) -> Result<ExitCode> {
     let what = &args.what;
     let settings = args.settings.settings()?;
     check(what, &settings)?;
+    let outputs = Outputs {
+        json: what.json,
+        charts: vec![("--chart", what.chart.as_deref())],
+        markdown: what.markdown.as_deref(),
+    };
+    outputs.check()?;
     let questions = args.asked.questions()?;
     let model = load::open(&args.model.source)?;
     let setups = if what.sweep.is_empty() {
@@ -86,63 +93,33 @@ pub fn main(args: &EvalArgs, repeated: &str) -> Result<ExitCode> {
     if let Some(reason) = setups.first().and_then(|setup| setup.refused.as_ref()) {
         return Err(usage(format!("the baseline cannot be run: {reason}")));
     }
-    let machine = args.model.machine;
-    let (rows, mut runs) = answering::plan(setups, &questions, machine);
-    let model_fingerprint = fingerprint_of(&model.checkpoint)?;
+    let about = About {
+        model: &model.name,
+        model_fingerprint: &fingerprint_of(&model.checkpoint)?,
+        machine: args.model.machine,
+        layers: model.card.decoder.layers,
+        questions: &questions,
+        sweeps: &what.sweep,
+    };
+    let (rows, mut runs) = answering::plan(setups, &questions, about.machine);
     let mut journal = match &what.resume {
-        Some(path) => {
-            let header = Header {
-                model: model.name.clone(),
-                model_fingerprint: model_fingerprint.clone(),
-                questions: questions.name.clone(),
-                questions_fingerprint: questions.fingerprint(args.asked.orientation())?,
-            };
-            let settings: Vec<&str> = runs.iter().map(|run| run.settings.as_str()).collect();
-            let (journal, known) = Journal::open(path, &header, &settings)?;
-            recall(&mut runs, known);
-            Some(journal)
-        }
+        Some(path) => Some(resume(path, &about, &mut runs)?),
         None => None,
     };
     let left: usize = runs.iter().map(Run::left).sum();
     if left > 0 {
-        let engine = load::weights(&model, &args.model)?;
-        let bar = progress::counted("answering", left);
         let job = answering::Job {
-            engine: &engine,
+            engine: &load::weights(&model, &args.model)?,
             questions: &questions,
-            orientation: args.asked.orientation(),
-            batch: args.asked.batch.get(),
-            bar: &bar,
+            bar: &progress::counted("answering", left),
         };
         answer_all(&job, &mut runs, journal.as_mut())?;
-        bar.finish_and_clear();
+        job.bar.finish_and_clear();
     }
-    let page = Page::new(
-        &model,
-        &model_fingerprint,
-        machine,
-        &questions,
-        &what.sweep,
-        rows,
-        &runs,
-    )?;
-    exit::print(&if what.json {
-        page.json_lines()?
-    } else {
-        page.text()
-    })?;
-    if let Some(path) = &what.chart {
-        page.chart().save(path)?;
-        note(&format!("wrote {}", path.display()));
-    }
-    if let Some(path) = &what.markdown {
-        let chart = what.chart.as_deref();
-        let report = markdown::report(&page, repeated, chart);
-        std::fs::write(path, report).with_context(|| format!("writing {}", path.display()))?;
-        note(&format!("wrote {}", path.display()));
-    }
-    Ok(exit::unless_refused(page.all_refused()))
+    let page = Page::new(about, rows, &runs)?;
+    outputs.write(&page, repeated)?;
+    let refused = all_refused(page.rows.iter().map(|row| &row.setup));
+    Ok(exit::unless_refused(refused))
 }
 
 /// Refuses flags that could only fail later.
@@ -152,31 +129,32 @@ fn check(what: &WhatArgs, settings: &Settings) -> Result<()> {
     if !swept("prune") && !swept("preset") && !settings.says("preset") {
         settings.refuse_strays()?;
     }
-    if let Some(chart) = &what.chart {
-        crate::chart::check("--chart", chart)?;
-    }
-    if let Some(page) = &what.markdown {
-        crate::chart::check_folder("--markdown", page)?;
-    }
     Ok(())
 }
 
-/// The one row without a sweep.
-fn single(settings: &Settings, model: &Opened) -> Result<Setup> {
-    let options = settings.resolve(&model.card, || Tokenizer::open(&model.checkpoint))?;
-    options.check(&model.card)?;
-    Ok(Setup {
-        combination: Vec::new(),
-        options,
-        refused: None,
-    })
-}
-
-/// Puts back what an earlier run answered.
-fn recall(runs: &mut [Run], mut known: journal::Known) {
+/// Opens the file of answers and puts back what an earlier run answered.
+fn resume(path: &Path, about: &About<'_>, runs: &mut [Run]) -> Result<Journal> {
+    let header = Header {
+        model: about.model.to_owned(),
+        model_fingerprint: about.model_fingerprint.to_owned(),
+        questions: about.questions.name.clone(),
+        questions_fingerprint: about.questions.fingerprint()?,
+    };
+    let settings: Vec<&str> = runs.iter().map(|run| run.settings.as_str()).collect();
+    let (journal, mut known) = Journal::open(path, &header, &settings)?;
     for run in runs {
         for (index, answer) in run.answers.iter_mut().enumerate() {
             *answer = known.remove(&(run.settings.clone(), index));
         }
     }
+    Ok(journal)
+}
+
+/// The one row without a sweep.
+fn single(settings: &Settings, model: &Opened) -> Result<Setup> {
+    Ok(Setup {
+        combination: Vec::new(),
+        options: model.options(settings)?,
+        refused: None,
+    })
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use foveate_core::image::{DecodeLimits, check_file, decode_file};
-use foveate_core::{Engine, Orientation, VisualTokens};
+use foveate_core::{Denoiser, Engine, Message, Options, Orientation, Request, VisualTokens};
 
 use super::fingerprint::Fingerprint;
 use super::metric::Metric;
@@ -15,12 +15,16 @@ use super::sheets::Sheets;
 use crate::exit::usage;
 use crate::jsonl::{self, OneOrMore};
 
-/// What is asked, in order.
+/// What is asked, in order, and how.
 pub(crate) struct Questions {
     /// The suite or the file.
     pub(crate) name: String,
     pub(crate) list: Vec<Question>,
     pub(crate) pictures: Vec<Source>,
+    /// What becomes of a camera's turn.
+    pub(crate) orientation: Orientation,
+    /// Questions that are denoised together.
+    pub(crate) batch: usize,
 }
 
 /// One question with its acceptable answers.
@@ -46,11 +50,7 @@ pub(crate) enum Source {
 
 impl Source {
     /// Reads it and encodes it; errors say which line asks about it.
-    pub(crate) fn encode(
-        &self,
-        engine: &Engine,
-        orientation: Orientation,
-    ) -> Result<Arc<VisualTokens>> {
+    fn encode(&self, engine: &Engine, orientation: Orientation) -> Result<Arc<VisualTokens>> {
         match self {
             Self::File { path, place } => {
                 let picture = decode_file(path, orientation, &DecodeLimits::default());
@@ -94,6 +94,17 @@ const EXPECTED: &str = "expected {\"image\" or \"images\": FILE or [FILE, …], 
 const NO_FAMILY: &str = "all";
 
 impl Questions {
+    /// Asked one by one, of pictures held as the camera was.
+    pub(super) fn new(name: String, list: Vec<Question>, pictures: Vec<Source>) -> Self {
+        Self {
+            name,
+            list,
+            pictures,
+            orientation: Orientation::Apply,
+            batch: 1,
+        }
+    }
+
     /// Reads the lines; pictures lie in `root`, or beside the file.
     pub(crate) fn read(path: &Path, root: Option<&Path>) -> Result<Self> {
         let folder = root.unwrap_or(path.parent().unwrap_or(Path::new("")));
@@ -141,11 +152,7 @@ impl Questions {
                 pictures: indices,
             });
         }
-        Ok(Self {
-            name: path.display().to_string(),
-            list: questions,
-            pictures,
-        })
+        Ok(Self::new(path.display().to_string(), questions, pictures))
     }
 
     /// At most this many of each family, the first ones.
@@ -183,10 +190,39 @@ impl Questions {
         groups
     }
 
+    /// Encodes a picture by its index.
+    pub(crate) fn encode(&self, engine: &Engine, picture: usize) -> Result<Arc<VisualTokens>> {
+        self.pictures[picture].encode(engine, self.orientation)
+    }
+
+    /// Encodes the pictures of a question, in order.
+    pub(crate) fn look(&self, engine: &Engine, question: usize) -> Result<Vec<Arc<VisualTokens>>> {
+        let pictures = self.list[question].pictures.iter();
+        pictures
+            .map(|picture| self.encode(engine, *picture))
+            .collect()
+    }
+
+    /// Asks a question about its encoded pictures; nothing is denoised yet.
+    pub(crate) fn ask(
+        &self,
+        engine: &Engine,
+        question: usize,
+        images: &[Arc<VisualTokens>],
+        options: &Options,
+    ) -> Result<Denoiser> {
+        Ok(engine.start(&Request {
+            messages: vec![Message::user(&self.list[question].text, images.len())],
+            images: images.to_vec(),
+            options: options.clone(),
+            think: options.think,
+        })?)
+    }
+
     /// Of everything that is shown and asked.
-    pub(crate) fn fingerprint(&self, orientation: Orientation) -> Result<String> {
+    pub(crate) fn fingerprint(&self) -> Result<String> {
         let mut fingerprint = Fingerprint::new();
-        fingerprint.add(format!("{orientation:?}").as_bytes());
+        fingerprint.add(format!("{:?}", self.orientation).as_bytes());
         for picture in &self.pictures {
             picture.add_to(&mut fingerprint)?;
         }

@@ -145,11 +145,9 @@ fn questions(name: &str, sheets: Vec<Sheet>, records: Vec<Record>) -> Result<Que
         })
     });
     let picture = |number| Source::OnSheet(Arc::clone(&sheets), number);
-    Ok(Questions {
-        name: name.into(),
-        list: questions.collect::<Result<_>>()?,
-        pictures: (0..sheets.count()).map(picture).collect(),
-    })
+    let list = questions.collect::<Result<_>>()?;
+    let pictures = (0..sheets.count()).map(picture).collect();
+    Ok(Questions::new(name.into(), list, pictures))
 }
 
 #[cfg(test)]

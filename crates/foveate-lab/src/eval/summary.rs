@@ -14,6 +14,12 @@ pub(super) struct Estimate {
     pub(super) high: f64,
 }
 
+impl Estimate {
+    pub(super) fn interval(&self) -> [f64; 2] {
+        [self.low, self.high]
+    }
+}
+
 /// Means over questions.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub(super) struct Summary {
@@ -141,11 +147,8 @@ mod tests {
             metric: Metric::Exact,
             pictures: vec![index],
         };
-        Questions {
-            name: "q".into(),
-            list: families.iter().enumerate().map(question).collect(),
-            pictures: Vec::new(),
-        }
+        let list = families.iter().enumerate().map(question).collect();
+        Questions::new("q".into(), list, Vec::new())
     }
 
     fn answers(said: &[&str]) -> Vec<Option<Answer>> {

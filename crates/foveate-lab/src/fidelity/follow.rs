@@ -5,27 +5,12 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use foveate_core::{
-    Denoiser, Engine, Message, Method, Options, Orientation, Progress, PruneSettings, Pruned, Step,
-    Survivors, ThinkMode, VisualTokens, quota,
+    Denoiser, Engine, Method, Options, PruneSettings, Pruned, Step, Survivors, VisualTokens, quota,
 };
-use indicatif::ProgressBar;
 
 use crate::eval::Questions;
-
-/// What a comparison needs.
-pub(super) struct Job<'a> {
-    /// Whose answers are followed.
-    pub(super) teacher: &'a Engine,
-    /// Who follows.
-    pub(super) student: &'a Engine,
-    pub(super) questions: &'a Questions,
-    pub(super) orientation: Orientation,
-    /// Questions about the same pictures that are denoised together.
-    pub(super) batch: usize,
-    /// Keep ratios at which the choices of redvtp are compared.
-    pub(super) keeps: &'a [f64],
-    pub(super) bar: &'a ProgressBar,
-}
+use crate::progress;
+use crate::report::step;
 
 /// How often two engines agree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
@@ -64,75 +49,64 @@ pub(super) struct Followed {
     pub(super) pictures: usize,
 }
 
-/// Follows the answers to all questions.
-pub(super) fn follow(job: &Job<'_>) -> Result<Followed> {
+/// Follows the answers of `teacher` to all questions; choices of redvtp are compared at `keeps`.
+pub(super) fn follow(
+    teacher: &Engine,
+    student: &Engine,
+    questions: &Questions,
+    keeps: &[f64],
+) -> Result<Followed> {
     let mut followed = Followed {
-        kept: vec![Agreement::default(); job.keeps.len()],
+        kept: vec![Agreement::default(); keeps.len()],
         ..Followed::default()
     };
-    for group in job.questions.by_pictures() {
-        let pictures = &job.questions.list[group[0]].pictures;
-        let encode = |engine: &Engine| -> Result<Vec<Arc<VisualTokens>>> {
-            let encode =
-                |index: &usize| job.questions.pictures[*index].encode(engine, job.orientation);
-            pictures.iter().map(encode).collect()
-        };
-        let (taught, seen) = (encode(job.teacher)?, encode(job.student)?);
-        followed.pictures += pictures.len();
-        for batch in group.chunks(job.batch) {
-            follow_batch(job, batch, &taught, &seen, &mut followed)?;
-            job.bar.inc(batch.len() as u64);
-        }
-    }
-    Ok(followed)
-}
-
-fn follow_batch(
-    job: &Job<'_>,
-    batch: &[usize],
-    taught: &[Arc<VisualTokens>],
-    seen: &[Arc<VisualTokens>],
-    followed: &mut Followed,
-) -> Result<()> {
     let options = Options {
         // Keeping everything only reports what redvtp would go by.
         prune: Some(PruneSettings::new(Method::Redvtp, 1.0)),
-        ..job.teacher.default_options()
+        ..teacher.default_options()
     };
-    let start = |index: &usize| {
-        let message = Message::user(&job.questions.list[*index].text, taught.len());
-        let prompt = job.teacher.prompt(&[message], ThinkMode::default())?;
-        job.teacher.start_from(&prompt, taught, &options)
-    };
-    let teachers: foveate_core::Result<Vec<Denoiser>> = batch.iter().map(start).collect();
-    let mut teachers = teachers?;
-    let mut commits: Vec<Vec<(u32, bool)>> = vec![Vec::new(); batch.len()];
+    let bar = progress::counted("comparing", questions.list.len());
+    for group in questions.by_pictures() {
+        let taught = questions.look(teacher, group[0])?;
+        let seen = questions.look(student, group[0])?;
+        followed.pictures += taught.len();
+        for batch in group.chunks(questions.batch) {
+            let ask = |index: &usize| questions.ask(teacher, *index, &taught, &options);
+            let answers = batch.iter().map(ask).collect::<Result<_>>()?;
+            follow_batch((teacher, student), answers, &seen, keeps, &mut followed)?;
+            bar.inc(batch.len() as u64);
+        }
+    }
+    bar.finish_and_clear();
+    Ok(followed)
+}
+
+/// The student, who has `seen` the pictures, follows the answers of the teacher to their ends.
+fn follow_batch(
+    (teacher, student): (&Engine, &Engine),
+    mut answers: Vec<Denoiser>,
+    seen: &[Arc<VisualTokens>],
+    keeps: &[f64],
+    followed: &mut Followed,
+) -> Result<()> {
+    let mut commits: Vec<Vec<(u32, bool)>> = vec![Vec::new(); answers.len()];
     loop {
-        let students: foveate_core::Result<Vec<Denoiser>> = teachers
-            .iter()
-            .map(|teacher| teacher.fork_seeing(seen))
-            .collect();
-        let mut students = students?;
-        let wanted = job
-            .teacher
-            .step(&mut teachers.iter_mut().collect::<Vec<_>>())?;
-        let got = job
-            .student
-            .step(&mut students.iter_mut().collect::<Vec<_>>())?;
-        let mut stepped = false;
-        for (index, (wanted, got)) in wanted.iter().zip(&got).enumerate() {
-            if let (Progress::Stepped(wanted), Progress::Stepped(got)) = (wanted, got) {
-                stepped = true;
-                commits[index].extend(same_tokens(wanted, got));
-                compare_kept(job.keeps, &wanted.pruned, &got.pruned, followed)?;
+        let forks = answers.iter().map(|answer| answer.fork_seeing(seen));
+        let mut forks = forks.collect::<foveate_core::Result<Vec<_>>>()?;
+        let wanted = step(teacher, &mut answers)?;
+        let got = step(student, &mut forks)?;
+        for ((wanted, got), commits) in wanted.iter().zip(&got).zip(&mut commits) {
+            if let (Some(wanted), Some(got)) = (wanted, got) {
+                commits.extend(same_tokens(wanted, got));
+                compare_kept(keeps, &wanted.pruned, &got.pruned, followed)?;
             }
         }
-        if !stepped {
+        if wanted.iter().all(Option::is_none) {
             break;
         }
     }
-    for (teacher, commits) in teachers.iter().zip(commits) {
-        let end = teacher.outcome().response as u32;
+    for (answer, commits) in answers.iter().zip(commits) {
+        let end = answer.outcome().response as u32;
         for (position, same) in commits {
             followed.tokens.note(same);
             if position < end {

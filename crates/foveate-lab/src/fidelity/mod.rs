@@ -7,13 +7,14 @@ mod page;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::builder::FalseyValueParser;
 
 use crate::args::{MachineArgs, ModelArgs, Storage};
 use crate::eval::{AskedArgs, fingerprint_of};
-use crate::exit::{self, note, usage};
-use crate::{load, progress};
+use crate::load;
+use crate::report::{KeepsArgs, Outputs};
+use follow::follow;
 use page::{Page, Row};
 
 /// Measure how closely a model with fewer bits a weight follows itself at 32
@@ -45,15 +46,8 @@ struct WhatArgs {
         value_parser = crate::args::storages()
     )]
     dtypes: Vec<Storage>,
-    /// Keep ratios at which the choices of redvtp are compared
-    #[arg(
-        long,
-        env = "FOVEATE_KEEPS",
-        value_name = "R,…",
-        value_delimiter = ',',
-        default_value = "0.5,0.25"
-    )]
-    keeps: Vec<f64>,
+    #[command(flatten)]
+    keeps: KeepsArgs,
     /// Print one JSON object
     #[arg(long, env = "FOVEATE_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
@@ -62,21 +56,16 @@ struct WhatArgs {
     markdown: Option<PathBuf>,
 }
 
-/// Compares and prints.
-pub fn main(args: &FidelityArgs, repeated: &str) -> Result<ExitCode> {
+/// Compares and prints; `line` is the command that repeats it.
+pub fn main(args: &FidelityArgs, line: &str) -> Result<ExitCode> {
     let what = &args.what;
-    if let Some(keep) = what
-        .keeps
-        .iter()
-        .find(|keep| !(**keep > 0.0 && **keep <= 1.0))
-    {
-        return Err(usage(format!(
-            "--keeps: expected shares above 0 and at most 1, got {keep}"
-        )));
-    }
-    if let Some(page) = &what.markdown {
-        crate::chart::check_folder("--markdown", page)?;
-    }
+    let keeps = what.keeps.checked()?;
+    let outputs = Outputs {
+        json: what.json,
+        charts: Vec::new(),
+        markdown: what.markdown.as_deref(),
+    };
+    outputs.check()?;
     let questions = args.asked.questions()?;
     let model = load::open(&args.model.source)?;
     let exact = match args.model.machine.dtype {
@@ -91,49 +80,26 @@ pub fn main(args: &FidelityArgs, repeated: &str) -> Result<ExitCode> {
         ..args.model.clone()
     };
     let teacher = load::weights(&model, &at(exact))?;
-    let mut rows = Vec::new();
-    for &dtype in &what.dtypes {
-        let student = load::weights(&model, &at(dtype))?;
-        let bar = progress::counted("comparing", questions.list.len());
-        let job = follow::Job {
-            teacher: &teacher,
-            student: &student,
-            questions: &questions,
-            orientation: args.asked.orientation(),
-            batch: args.asked.batch.get(),
-            keeps: &what.keeps,
-            bar: &bar,
-        };
-        let followed = follow::follow(&job)?;
-        bar.finish_and_clear();
-        rows.push(Row {
-            dtype,
-            followed,
+    let row = |dtype: &Storage| -> Result<Row> {
+        let student = load::weights(&model, &at(*dtype))?;
+        Ok(Row {
+            dtype: *dtype,
+            followed: follow(&teacher, &student, &questions, keeps)?,
             weights: student.memory().weights,
-        });
-    }
+        })
+    };
+    let rows: Vec<Row> = what.dtypes.iter().map(row).collect::<Result<_>>()?;
     let formats: Vec<_> = what.dtypes.iter().map(|dtype| (*dtype).into()).collect();
-    let linears = linears::errors(args.model.machine, &model.card.decoder, &formats)?;
-    let fingerprint = fingerprint_of(&model.checkpoint)?;
     let page = Page {
         model: &model.name,
-        fingerprint: &fingerprint,
+        fingerprint: &fingerprint_of(&model.checkpoint)?,
         questions: &questions,
         exact,
         exact_weights: teacher.memory().weights,
-        keeps: &what.keeps,
+        keeps,
         rows: &rows,
-        linears: &linears,
+        linears: &linears::errors(args.model.machine, &model.card.decoder, &formats)?,
     };
-    exit::print(&if what.json {
-        page.json().to_string() + "\n"
-    } else {
-        page.text()
-    })?;
-    if let Some(path) = &what.markdown {
-        let report = page.markdown(repeated);
-        std::fs::write(path, report).with_context(|| format!("writing {}", path.display()))?;
-        note(&format!("wrote {}", path.display()));
-    }
+    outputs.write(&page, line)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -95,13 +95,10 @@ pub(crate) fn label(combination: &Combination) -> String {
         .join(", ")
 }
 
-/// A cell per swept flag.
-pub(crate) fn cells(combination: &Combination, sweeps: &[Sweep]) -> Vec<String> {
-    let value = |sweep: &Sweep| {
-        let said = combination.iter().find(|(flag, _)| *flag == sweep.flag);
-        said.map_or(UNSAID.to_owned(), |(_, value)| value.clone())
-    };
-    sweeps.iter().map(value).collect()
+/// The value of a flag in a combination.
+pub(crate) fn cell(combination: &Combination, flag: &str) -> String {
+    let said = combination.iter().find(|(known, _)| known == flag);
+    said.map_or(UNSAID, |(_, value)| value).to_owned()
 }
 
 /// What a flag is in a row that does not say: the baseline, or a flag without effect there.

@@ -13,7 +13,8 @@ use foveate_core::{Engine, Settings};
 
 use super::subject::Subject;
 use super::{BenchArgs, no_tokenizer};
-use crate::exit::{self, note, usage};
+use crate::exit::{self, usage};
+use crate::report::{Outputs, all_refused};
 use crate::sweep::{self, Sweep, one_keep, setups};
 use crate::{load, progress};
 use page::Page;
@@ -52,13 +53,16 @@ const DEFAULT_SWEEPS: [&str; 4] = [
 ];
 
 /// Runs and prints the matrix.
-pub(crate) fn main(args: &BenchArgs) -> Result<ExitCode> {
+pub(crate) fn main(args: &BenchArgs, repeated: &str) -> Result<ExitCode> {
     refuse(args)?;
     let settings = one_keep(&args.settings.settings()?, args.settings.keeps())?;
     let sweeps = sweeps(args, &settings)?;
-    if let Some(chart) = &args.matrix.chart {
-        crate::chart::check("--chart", chart)?;
-    }
+    let outputs = Outputs {
+        json: args.json,
+        charts: vec![("--chart", args.matrix.chart.as_deref())],
+        markdown: None,
+    };
+    outputs.check()?;
     let (model, engine, questions) = ask(args)?;
     let (card, engine) = (engine.card().clone(), &engine);
     let setups = setups(&settings, &sweeps, &card, &no_tokenizer)?;
@@ -77,7 +81,7 @@ pub(crate) fn main(args: &BenchArgs) -> Result<ExitCode> {
         }
     }
     bar.finish_and_clear();
-    if let Some(reason) = rows.first().and_then(|row| row.refused.as_ref()) {
+    if let Some(reason) = rows.first().and_then(|row| row.setup.refused.as_ref()) {
         return Err(usage(format!("the baseline cannot be run: {reason}")));
     }
     let baseline = rows.first().and_then(|row| row.rounds.first()).cloned();
@@ -95,17 +99,9 @@ pub(crate) fn main(args: &BenchArgs) -> Result<ExitCode> {
         sweeps: &sweeps,
         rows: &rows,
     };
-    exit::print(&if args.json {
-        page.json_lines()
-    } else {
-        page.text()
-    })?;
-    if let Some(path) = &args.matrix.chart {
-        page.chart().save(path)?;
-        note(&format!("wrote {}", path.display()));
-    }
-    let all_refused = rows.len() > 1 && rows[1..].iter().all(|(_, summary)| summary.is_none());
-    Ok(exit::unless_refused(all_refused))
+    outputs.write(&page, repeated)?;
+    let refused = all_refused(rows.iter().map(|(row, _)| &row.setup));
+    Ok(exit::unless_refused(refused))
 }
 
 /// Refuses what measures the steps of one answer and means nothing for whole answers side by side.

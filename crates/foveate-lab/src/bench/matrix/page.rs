@@ -1,12 +1,16 @@
 //! A finished matrix as a table, as JSON lines and as points of a chart.
 
-use comfy_table::CellAlignment;
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::row::{Row, Summary};
-use crate::chart::{Chart, Joined, Point};
-use crate::sweep::{Sweep, UNSAID, cells, label};
-use crate::table::{bytes, grouped, listing};
+use crate::chart::{Chart, Joined};
+use crate::report::{
+    Column, Finished, Report, Table, bytes, count, number, percent, point, refusals, swept_columns,
+    swept_object,
+};
+use crate::sweep::Sweep;
+use crate::table::grouped;
 
 /// Everything that is printed.
 pub(super) struct Page<'a> {
@@ -16,94 +20,58 @@ pub(super) struct Page<'a> {
     pub(super) rows: &'a [(Row, Option<Summary>)],
 }
 
-impl Page<'_> {
-    pub(super) fn text(&self) -> String {
-        let with_answers = self.summaries().any(|(_, summary)| summary.exact.1 > 0);
-        let mut titles: Vec<String> = self.sweeps.iter().map(|sweep| sweep.flag.clone()).collect();
-        let numbers = [
-            "ms",
-            "times faster",
-            "forwards",
-            "tokens/forward",
-            "visual tokens kept",
-            "peak cache",
-            "agreement",
-        ];
-        titles.extend(numbers.map(str::to_owned));
-        if with_answers {
-            titles.push("exact match".into());
-        }
-        let mut table = listing();
-        table.set_header(&titles);
-        for column in table.column_iter_mut().skip(self.sweeps.len()) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        for (row, summary) in self.summaries() {
-            let (seen, kept) = summary.visual_tokens;
-            let mut cells = cells(&row.setup.combination, self.sweeps);
-            cells.extend([
-                format!("{:.1}", summary.milliseconds),
-                format!("{:.2}", self.times_faster(summary)),
-                grouped(summary.forwards as u64),
-                format!("{:.2}", summary.tokens_per_forward),
-                format!("{}/{}", grouped(kept as u64), grouped(seen as u64)),
-                match summary.peak_cache_bytes {
-                    0 => UNSAID.to_owned(),
-                    count => bytes(count as u64),
-                },
-                format!("{:.1} %", 100.0 * summary.agreement),
-            ]);
-            if with_answers {
-                cells.push(format!("{}/{}", summary.exact.0, summary.exact.1));
-            }
-            table.add_row(cells);
-        }
+type Measured<'p> = (&'p Row, &'p Summary);
+type Of<'p> = Column<'p, Measured<'p>>;
+
+impl Finished for Page<'_> {
+    fn json(&self) -> Result<Vec<Value>> {
+        let object = |(row, summary): &(Row, Option<Summary>)| self.object(row, summary.as_ref());
+        Ok(self.rows.iter().map(object).collect())
+    }
+
+    fn printed(&self) -> Report {
         let questions = match self.questions {
             1 => "1 question".to_owned(),
             count => format!("{count} questions"),
         };
-        let refused = |(row, _): &(Row, Option<Summary>)| {
-            let reason = row.refused.as_ref()?;
-            Some(format!(
-                "refused: {}: {reason}\n",
-                label(&row.setup.combination)
+        Report::new("bench", "Speed against agreement")
+            .printed(format!(
+                "{}, {questions}; the first row is the baseline: no pruning, no cache, fixed schedule",
+                self.model
             ))
-        };
-        let refused: String = self.rows.iter().filter_map(refused).collect();
-        let text = format!(
-            "{}, {questions}; the first row is the baseline: no pruning, no cache, fixed schedule\n\n{table}\n\n{refused}",
-            self.model
-        );
-        let lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
-        lines.join("\n") + "\n"
+            .table(self.table())
+            .printed(refusals(self.rows.iter().map(|(row, _)| &row.setup)))
+            .chart("--chart", "Speed against agreement", self.chart())
     }
+}
 
-    /// One object a row.
-    pub(super) fn json_lines(&self) -> String {
-        let line = |(row, summary): &(Row, Option<Summary>)| {
-            self.object(row, summary.as_ref()).to_string() + "\n"
-        };
-        self.rows.iter().map(line).collect()
+impl Page<'_> {
+    fn table(&self) -> Table {
+        let mut columns = swept_columns(self.sweeps, |(row, _): &Measured<'_>| &row.setup);
+        columns.extend([
+            Of::number("ms", |(_, it)| number(it.milliseconds, 1)),
+            Of::number("times faster", |(_, it)| number(self.times_faster(it), 2)),
+            Of::number("forwards", |(_, it)| count(it.forwards)),
+            Of::number("tokens/forward", |(_, it)| number(it.tokens_per_forward, 2)),
+            Of::number("visual tokens kept", |(_, it)| {
+                let (seen, kept) = it.visual_tokens;
+                Some(format!("{}/{}", grouped(kept as u64), grouped(seen as u64)))
+            }),
+            Of::number("peak cache", |(_, it)| {
+                bytes(Some(it.peak_cache_bytes).filter(|bytes| *bytes > 0))
+            }),
+            Of::number("agreement", |(_, it)| percent(it.agreement, 1)),
+        ]);
+        if self.measured().any(|(_, it)| it.exact.1 > 0) {
+            let exact = |(_, it): &Measured<'_>| Some(format!("{}/{}", it.exact.0, it.exact.1));
+            columns.push(Of::number("exact match", exact));
+        }
+        Table::new(columns, self.measured())
     }
 
     fn object(&self, row: &Row, summary: Option<&Summary>) -> Value {
-        let combination = &row.setup.combination;
-        let sweep: serde_json::Map<String, Value> = combination
-            .iter()
-            .map(|(flag, value)| (flag.replace('-', "_"), json!(value)))
-            .collect();
-        let mut object = json!({
-            "model": self.model,
-            "questions": self.questions,
-            "sweep": sweep,
-            "status": if combination.is_empty() { "baseline" } else { "measured" },
-        });
-        if let Some(reason) = &row.refused {
-            object["status"] = json!("refused");
-            object["reason"] = json!(reason);
-            return object;
-        }
-        object["options"] = row.setup.options.to_json();
+        let object = json!({"model": self.model, "questions": self.questions});
+        let mut object = swept_object(object, &row.setup, true);
         if let Some(summary) = summary {
             let (seen, kept) = summary.visual_tokens;
             let (right, asked) = summary.exact;
@@ -123,16 +91,14 @@ impl Page<'_> {
     }
 
     /// Speed against agreement.
-    pub(super) fn chart(&self) -> Chart {
-        let group = |row: &Row| match row.setup.combination.first() {
-            Some((_, value)) => value.clone(),
-            None => "baseline".into(),
-        };
-        let points = self.summaries().map(|(row, summary)| Point {
-            label: label(&row.setup.combination),
-            group: group(row),
-            x: self.times_faster(summary),
-            y: 100.0 * summary.agreement,
+    fn chart(&self) -> Chart {
+        let points = self.measured().map(|(row, summary)| {
+            let agreement = 100.0 * summary.agreement;
+            point(
+                &row.setup.combination,
+                self.times_faster(summary),
+                agreement,
+            )
         });
         Chart {
             title: format!("{}: speed against agreement", self.model),
@@ -143,15 +109,15 @@ impl Page<'_> {
         }
     }
 
-    fn summaries(&self) -> impl Iterator<Item = (&Row, &Summary)> {
-        self.rows
-            .iter()
-            .filter_map(|(row, summary)| Some((row, summary.as_ref()?)))
+    /// Rows that have numbers.
+    fn measured(&self) -> impl Iterator<Item = Measured<'_>> {
+        let rows = self.rows.iter();
+        rows.filter_map(|(row, summary)| Some((row, summary.as_ref()?)))
     }
 
     fn times_faster(&self, summary: &Summary) -> f64 {
-        let baseline = self.rows.first().and_then(|(_, summary)| summary.as_ref());
-        let baseline = baseline.map_or(summary.milliseconds, |first| first.milliseconds);
+        let first = self.measured().next();
+        let baseline = first.map_or(summary.milliseconds, |(_, first)| first.milliseconds);
         baseline / summary.milliseconds.max(f64::MIN_POSITIVE)
     }
 }

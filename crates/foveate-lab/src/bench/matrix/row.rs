@@ -2,17 +2,17 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
-use foveate_core::{Engine, Error, NoTap, Outcome, Progress};
+use anyhow::Result;
+use foveate_core::{Engine, Outcome};
 
 use super::questions::Question;
+use crate::bench::measure::median;
+use crate::report::{refusal, step};
 use crate::sweep::Setup;
 
 /// A row with what came of it.
 pub(super) struct Row {
     pub(super) setup: Setup,
-    /// Why it cannot be.
-    pub(super) refused: Option<String>,
     /// Per round, per question.
     pub(super) rounds: Vec<Vec<Answer>>,
 }
@@ -53,7 +53,6 @@ pub(super) struct Summary {
 impl Row {
     pub(super) fn new(setup: Setup) -> Self {
         Self {
-            refused: setup.refused.clone(),
             setup,
             rounds: Vec::new(),
         }
@@ -61,20 +60,17 @@ impl Row {
 
     /// Answers every question once more. Settings that cannot be refuse the row, not the matrix.
     pub(super) fn measure(&mut self, engine: &Engine, questions: &[Question]) -> Result<()> {
-        if self.refused.is_some() {
+        if self.setup.refused.is_some() {
             return Ok(());
         }
         let mut round = Vec::with_capacity(questions.len());
         for question in questions {
             match answer(engine, question, &self.setup) {
                 Ok(answer) => round.push(answer),
-                Err(error) => match error.downcast_ref::<Error>() {
-                    Some(Error::Request { .. }) => {
-                        self.refused = Some(error.to_string());
-                        return Ok(());
-                    }
-                    _ => return Err(error),
-                },
+                Err(error) => {
+                    self.setup.refused = Some(refusal(error)?);
+                    return Ok(());
+                }
             }
         }
         self.rounds.push(round);
@@ -102,7 +98,7 @@ impl Row {
             }
         }
         Some(Summary {
-            milliseconds: super::super::measure::median(self.rounds.iter().map(total).collect()),
+            milliseconds: median(self.rounds.iter().map(total).collect()),
             forwards,
             tokens_per_forward: tokens as f64 / forwards.max(1) as f64,
             visual_tokens: first.iter().fold((0, 0), |(seen, kept), answer| {
@@ -125,19 +121,15 @@ impl Row {
 
 fn answer(engine: &Engine, question: &Question, setup: &Setup) -> Result<Answer> {
     let prompt = question.prompt(engine, setup.options.think)?;
-    let mut denoiser = engine.start_from(&prompt, &question.images, &setup.options)?;
+    let denoiser = engine.start_from(&prompt, &question.images, &setup.options)?;
+    let mut denoisers = [denoiser];
     let clock = Instant::now();
     let mut cache_bytes = 0;
-    loop {
-        let progress = engine.step_tapped(&mut [&mut denoiser], &mut NoTap, &mut |_, _| {})?;
-        match progress.into_iter().next() {
-            Some(Progress::Stepped(step)) => cache_bytes = cache_bytes.max(step.cache_bytes),
-            Some(Progress::Finished) => break,
-            Some(Progress::Cancelled) | None => bail!("the measurement was cancelled"),
-        }
+    while let [Some(step)] = &step(engine, &mut denoisers)?[..] {
+        cache_bytes = cache_bytes.max(step.cache_bytes);
     }
     let milliseconds = clock.elapsed().as_secs_f64() * 1e3;
-    let outcome = denoiser.outcome();
+    let outcome = denoisers[0].outcome();
     let ids = outcome.ids[..outcome.response].to_vec();
     let response = Outcome {
         ids: ids.clone(),
