@@ -299,10 +299,7 @@ fn page() -> String {
     }
     page.push_str("\n## What the presets say\n");
     for preset in PRESETS {
-        let rows = preset
-            .rows
-            .iter()
-            .map(|(name, text)| format!("--{name} {text}"));
+        let rows = preset.rows().map(|(name, text)| format!("--{name} {text}"));
         let rows: Vec<String> = rows.collect();
         let _ = write!(
             page,

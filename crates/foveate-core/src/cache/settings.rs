@@ -7,9 +7,7 @@ use foveate_kernels::Dtype;
 use super::{Cache, dkv, dllm, elastic, fast_dllm, prefix};
 use crate::error::{Error, Result as CoreResult};
 use crate::prune::{Moment, Pruning};
-use crate::settings::{
-    Form, Group, Named, Setting, Value, choices, name_of, named, put, strategies, value_of,
-};
+use crate::settings::{Form, Group, Setting, names, rows, strategies};
 
 strategies! {
     /// Every cache with the name users type.
@@ -69,14 +67,12 @@ pub enum CacheDtype {
     Bf16,
 }
 
-const DTYPES: &[Named<CacheDtype>] = &[
-    named(CacheDtype::F32, "f32", "As they were computed"),
-    named(
-        CacheDtype::Bf16,
-        "bf16",
-        "Rounded to bfloat16: half the memory",
-    ),
-];
+names! { CacheDtype;
+    /// As they were computed
+    Self::F32 => Self::F32, "f32";
+    /// Rounded to bfloat16: half the memory
+    Self::Bf16 => Self::Bf16, "bf16";
+}
 
 impl CacheDtype {
     pub(crate) fn stored(self) -> Dtype {
@@ -107,89 +103,21 @@ pub struct CacheSettings {
 }
 
 /// The settings of the cache.
-pub(crate) const ROWS: &[Setting] = &[
-    Setting {
-        name: "cache",
-        key: "cache.method",
-        help: "What is kept between denoising steps; only none and, for models trained for it, prefix are exact",
-        value_name: "CACHE",
-        form: Form::OneOf(CacheMethod::choices),
-        default: Some("none"),
-        get: |options| options.cache.method.name().into(),
-        set: |options, value| {
-            let method = CacheMethod::named(value.text());
-            put(&mut options.cache.method, method.unwrap_or_default())
-        },
-        ..ROW
-    },
-    Setting {
-        name: "cache-refresh",
-        key: "cache.refresh",
-        help: "Steps from one refresh of all rows to the next; of the prompt for dllm-cache",
-        value_name: "N",
-        form: Form::Count(1),
-        get: |options| options.cache.refresh.into(),
-        set: |options, value| put(&mut options.cache.refresh, Some(value.size())),
-        ..ROW
-    },
-    Setting {
-        name: "cache-response-refresh",
-        key: "cache.response_refresh",
-        help: "Steps from one refresh of the response to the next, for dllm-cache",
-        value_name: "N",
-        form: Form::Count(1),
-        get: |options| options.cache.response_refresh.into(),
-        set: |options, value| put(&mut options.cache.response_refresh, Some(value.size())),
-        ..ROW
-    },
-    Setting {
-        name: "cache-share",
-        key: "cache.share",
-        help: "Share of the response that dllm-cache computes between refreshes, from 0 to 1",
-        value_name: "R",
-        form: Form::Number,
-        get: |options| options.cache.share.into(),
-        set: |options, value| put(&mut options.cache.share, Some(value.number())),
-        ..ROW
-    },
-    Setting {
-        name: "cache-similarity",
-        key: "cache.similarity",
-        help: "How alike the watched attention must stay, for elastic; below it the layers behind are refreshed",
-        value_name: "R",
-        form: Form::Number,
-        get: |options| options.cache.similarity.into(),
-        set: |options, value| put(&mut options.cache.similarity, Some(value.number())),
-        ..ROW
-    },
-    Setting {
-        name: "cache-visual-refresh",
-        key: "cache.visual_refresh",
-        help: "Refresh visual tokens only every so many refreshes",
-        value_name: "N",
-        form: Form::Count(1),
-        get: |options| options.cache.visual_refresh.into(),
-        set: |options, value| put(&mut options.cache.visual_refresh, Some(value.size())),
-        ..ROW
-    },
-    Setting {
-        name: "cache-dtype",
-        key: "cache.dtype",
-        help: "How keys and values are kept; bf16 rounds them and takes half the memory [default: f32]",
-        value_name: "DTYPE",
-        form: Form::OneOf(|| choices(DTYPES)),
-        get: |options| {
-            let dtype = options.cache.dtype;
-            dtype.map_or(Value::None, |dtype| name_of(DTYPES, &dtype))
-        },
-        set: |options, value| put(&mut options.cache.dtype, value_of(DTYPES, value)),
-        ..ROW
-    },
-];
-
-const ROW: Setting = Setting {
-    group: Group::Cache,
-    ..Setting::ROW
+pub(crate) const ROWS: &[Setting] = rows! { Group::Cache;
+    /// What is kept between denoising steps; only none and, for models trained for it, prefix are exact
+    "cache" "cache.method" "CACHE" Form::OneOf(CacheMethod::choices) => (cache.method), default: Some("none");
+    /// Steps from one refresh of all rows to the next; of the prompt for dllm-cache
+    "cache-refresh" "cache.refresh" "N" Form::Count(1) => (cache.refresh);
+    /// Steps from one refresh of the response to the next, for dllm-cache
+    "cache-response-refresh" "cache.response_refresh" "N" Form::Count(1) => (cache.response_refresh);
+    /// Share of the response that dllm-cache computes between refreshes, from 0 to 1
+    "cache-share" "cache.share" "R" Form::Number => (cache.share);
+    /// How alike the watched attention must stay, for elastic; below it the layers behind are refreshed
+    "cache-similarity" "cache.similarity" "R" Form::Number => (cache.similarity);
+    /// Refresh visual tokens only every so many refreshes
+    "cache-visual-refresh" "cache.visual_refresh" "N" Form::Count(1) => (cache.visual_refresh);
+    /// How keys and values are kept; bf16 rounds them and takes half the memory [default: f32]
+    "cache-dtype" "cache.dtype" "DTYPE" Form::OneOf(CacheDtype::choices) => (cache.dtype);
 };
 
 impl CacheSettings {

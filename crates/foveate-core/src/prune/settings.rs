@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use super::{Moment, Pruner, Watch, fastv, llada_fastv, random, redvtp, uniform};
 use crate::error::{Error, Result as CoreResult};
-use crate::settings::{
-    Form, Group, Named, Options, Possible, Setting, Value, choices, name_of, named, strategies,
-    value_of,
-};
+use crate::settings::{Form, Group, Options, Possible, Setting, Value, names, rows, strategies};
 
 strategies! {
     /// Every method with the name users type.
@@ -47,10 +44,12 @@ pub enum Positions {
     Original,
 }
 
-const POSITIONS: &[Named<Positions>] = &[
-    named(Positions::Compact, "compact", "Renumbered without gaps"),
-    named(Positions::Original, "original", "Unchanged"),
-];
+names! { Positions;
+    /// Renumbered without gaps
+    Self::Compact => Self::Compact, "compact";
+    /// Unchanged
+    Self::Original => Self::Original, "original";
+}
 
 /// Whose attention is averaged into a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -64,15 +63,14 @@ pub enum Queries {
     All,
 }
 
-const QUERIES: &[Named<Queries>] = &[
-    named(Queries::Response, "response", "The answer's rows"),
-    named(Queries::All, "all", "Every row"),
-    named(
-        Queries::Masked,
-        "masked",
-        "The answer's rows that are still masked, as redvtp always has it",
-    ),
-];
+names! { Queries;
+    /// The answer's rows
+    Self::Response => Self::Response, "response";
+    /// Every row
+    Self::All => Self::All, "all";
+    /// The answer's rows that are still masked, as redvtp always has it
+    Self::Masked => Self::Masked, "masked";
+}
 
 /// Share of the visual tokens that survives when only a method is given.
 pub const DEFAULT_KEEP: f64 = 0.5;
@@ -99,104 +97,41 @@ pub struct PruneSettings {
 const NONE: &str = "none";
 
 /// The settings of pruning. Without a method they mean nothing, see [`crate::Settings::resolve`].
-pub(crate) const ROWS: &[Setting] = &[
-    Setting {
-        name: "prune",
-        key: "prune.method",
-        help: "How the surviving visual tokens are chosen",
-        value_name: "METHOD",
-        form: Form::OneOf(|| {
-            let (name, help, alias) = (NONE, "Every visual token stays", "");
-            let none = Possible { name, help, alias };
-            [none].into_iter().chain(Method::choices()).collect()
-        }),
-        get: |options| {
-            let method = options.prune.as_ref().map(|prune| prune.method);
-            method.map_or(NONE, Method::name).into()
-        },
-        set: |options, value| {
-            let method = Method::named(value.text());
-            options.prune = method.map(|method| PruneSettings::new(method, DEFAULT_KEEP));
-            Ok(())
-        },
-        ..ROW
-    },
-    Setting {
-        name: "keep",
-        key: "prune.keep",
-        help: "Share of each image's visual tokens that survives, above 0 and at most 1",
-        value_name: "R",
-        form: Form::Number,
-        get: |options| options.prune.as_ref().map(|prune| prune.keep).into(),
-        set: |options, value| of(options, |prune| prune.keep = value.number()),
-        ..ROW
-    },
-    Setting {
-        name: "positions",
-        key: "prune.positions",
-        help: "Positions of the survivors; the method's own when absent",
-        value_name: "POSITIONS",
-        form: Form::OneOf(|| choices(POSITIONS)),
-        get: |options| {
-            let positions = options.prune.as_ref().and_then(|prune| prune.positions);
-            positions.map_or(Value::None, |positions| name_of(POSITIONS, &positions))
-        },
-        set: |options, value| {
-            of(options, |prune| {
-                prune.positions = value_of(POSITIONS, value);
-            })
-        },
-        ..ROW
-    },
-    Setting {
-        name: "prune-layer",
-        key: "prune.layer",
-        help: "Layer of fastv and llada-fastv, from 1",
-        value_name: "K",
-        form: Form::Count(0),
-        get: |options| options.prune.as_ref().and_then(|prune| prune.layer).into(),
-        set: |options, value| of(options, |prune| prune.layer = Some(value.size())),
-        ..ROW
-    },
-    Setting {
-        name: "prune-queries",
-        key: "prune.queries",
-        help: "Whose attention fastv and llada-fastv average",
-        value_name: "QUERIES",
-        form: Form::OneOf(|| choices(QUERIES)),
-        get: |options| {
-            let queries = options.prune.as_ref().and_then(|prune| prune.queries);
-            queries.map_or(Value::None, |queries| name_of(QUERIES, &queries))
-        },
-        set: |options, value| of(options, |prune| prune.queries = value_of(QUERIES, value)),
-        ..ROW
-    },
-    Setting {
-        name: "prune-at",
-        key: "prune.at",
-        help: "When tokens leave: decoder, step=N or layer=K, both from 1",
-        value_name: "WHEN",
-        form: Form::Written(|text| text.parse().map(|moment: Moment| moment.to_string())),
-        get: |options| {
-            let moment = options.prune.as_ref().and_then(|prune| prune.moment);
-            moment.map(|moment| moment.to_string()).into()
-        },
-        set: |options, value| of(options, |prune| prune.moment = value.text().parse().ok()),
-        ..ROW
-    },
-];
-
-const ROW: Setting = Setting {
-    group: Group::Pruning,
-    ..Setting::ROW
+pub(crate) const ROWS: &[Setting] = rows! { Group::Pruning;
+    /// How the surviving visual tokens are chosen
+    "prune" "prune.method" "METHOD" Form::OneOf(methods) => [method, set_method];
+    /// Share of each image's visual tokens that survives, above 0 and at most 1
+    "keep" "prune.keep" "R" Form::Number => {keep};
+    /// Positions of the survivors; the method's own when absent
+    "positions" "prune.positions" "POSITIONS" Form::OneOf(Positions::choices) => {positions};
+    /// Layer of fastv and llada-fastv, from 1
+    "prune-layer" "prune.layer" "K" Form::Count(0) => {layer};
+    /// Whose attention fastv and llada-fastv average
+    "prune-queries" "prune.queries" "QUERIES" Form::OneOf(Queries::choices) => {queries};
+    /// When tokens leave: decoder, step=N or layer=K, both from 1
+    "prune-at" "prune.at" "WHEN" Form::Written(|text| {
+        text.parse().map(|moment: Moment| moment.to_string())
+    }) => {moment};
 };
 
-/// Changes what is pruned, if anything is.
+fn methods() -> Vec<Possible> {
+    let none = Possible {
+        name: NONE,
+        help: "Every visual token stays",
+        alias: "",
+    };
+    [none].into_iter().chain(Method::choices()).collect()
+}
+
+fn method(options: &Options) -> Value {
+    let method = options.prune.as_ref().map(|prune| prune.method);
+    method.map_or(NONE, Method::name).into()
+}
+
 #[expect(clippy::unnecessary_wraps, reason = "other rows can refuse a value")]
-fn of(options: &mut Options, change: impl FnOnce(&mut PruneSettings)) -> CoreResult<()> {
-    if let Some(prune) = &mut options.prune {
-        change(prune);
-    }
+fn set_method(options: &mut Options, value: &Value) -> CoreResult<()> {
+    let method = Method::named(value.text());
+    options.prune = method.map(|method| PruneSettings::new(method, DEFAULT_KEEP));
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::field::rows;
 use super::form::Form;
 use super::setting::{Group, Setting};
 use super::{Options, Settings};
@@ -10,58 +11,31 @@ use crate::error::{Error, Result};
 use crate::models::ModelCard;
 use crate::tokenizer::Tokenizer;
 
-const ROW: Setting = Setting {
-    group: Group::Template,
-    ..Setting::ROW
+/// They need a tokenizer, so [`Settings::fit_answer`] puts them into options.
+pub(crate) const ROWS: &[Setting] = rows! { Group::Template;
+    /// Text that the answer keeps, with slots to fill: 'Colour: {slot:4}, round: {choice:yes|no}'
+    "template" "template" "TEXT" Form::Text => [|options| template(options).map(AnswerTemplate::text).into()];
+    /// Options of the template's {choice}, of which one is answered; alone, they are the whole answer
+    "choices" "choices" "A,B,…" Form::Texts { delimiter: Some(',') } => [|options| {
+        let given = template(options).map(AnswerTemplate::given);
+        given.filter(|given| !given.is_empty()).map(<[String]>::to_vec).into()
+    }];
+    /// Text that the answer begins with, with holes to fill: 'It is {slot:4}, because'
+    "draft" "draft" "TEXT" Form::Text => [|options| draft(options).map(Draft::text).into()],
+        excludes: &["template", "choices"];
+    /// End each hole of the draft with the token that LaViDa's infilling model was taught
+    "fim" "fim" "" Form::Switch => [|options| {
+        (draft(options).map(Draft::holes) == Some(Holes::Marked)).into()
+    }];
 };
 
-/// They need a tokenizer, so [`Settings::fit_answer`] puts them into options.
-pub(crate) const ROWS: &[Setting] = &[
-    Setting {
-        name: "template",
-        key: "template",
-        help: "Text that the answer keeps, with slots to fill: 'Colour: {slot:4}, round: {choice:yes|no}'",
-        value_name: "TEXT",
-        form: Form::Text,
-        get: |options| options.template.as_ref().map(|it| it.text()).into(),
-        ..ROW
-    },
-    Setting {
-        name: "choices",
-        key: "choices",
-        help: "Options of the template's {choice}, of which one is answered; alone, they are the whole answer",
-        value_name: "A,B,…",
-        form: Form::Texts {
-            delimiter: Some(','),
-        },
-        get: |options| {
-            let given = options.template.as_ref().map(|it| it.given());
-            given.filter(|given| !given.is_empty()).into()
-        },
-        ..ROW
-    },
-    Setting {
-        name: "draft",
-        key: "draft",
-        help: "Text that the answer begins with, with holes to fill: 'It is {slot:4}, because'",
-        value_name: "TEXT",
-        form: Form::Text,
-        excludes: &["template", "choices"],
-        get: |options| options.draft.as_ref().map(|it| it.text()).into(),
-        ..ROW
-    },
-    Setting {
-        name: "fim",
-        key: "fim",
-        help: "End each hole of the draft with the token that LaViDa's infilling model was taught",
-        form: Form::Switch,
-        get: |options| {
-            let holes = options.draft.as_ref().map(|it| it.holes());
-            (holes == Some(Holes::Marked)).into()
-        },
-        ..ROW
-    },
-];
+fn template(options: &Options) -> Option<&AnswerTemplate> {
+    options.template.as_deref()
+}
+
+fn draft(options: &Options) -> Option<&Draft> {
+    options.draft.as_deref()
+}
 
 impl Settings {
     /// Puts the template or the draft into options; a template fixes the length of its answer.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::form::{Form, Possible, Value};
+use super::field::{Field, names, rows};
+use super::form::{Form, Value};
 use super::preset;
-use super::setting::{Group, Named, Setting, choices, name_of, named, put, value_of};
+use super::setting::{Group, Setting};
 use crate::cache::CacheSettings;
 use crate::denoise::{AnswerTemplate, DEFAULT_SHIFT, Draft, Policy, Remasking, Schedule};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::prompt::ThinkMode;
 use crate::prune::PruneSettings;
 
@@ -108,321 +109,125 @@ pub struct Recorded {
     pub confidence: Vec<Vec<f64>>,
 }
 
-const ROW: Setting = Setting {
-    group: Group::Denoising,
-    ..Setting::ROW
+/// The settings of denoising.
+pub(crate) const ROWS: &[Setting] = rows! { Group::Denoising;
+    /// The settings of a published run; what else is said wins over it
+    "preset" "preset" "PRESET" Form::OneOf(preset::choices) => [|_| Value::None];
+    /// Length of the answer canvas, in tokens
+    "gen-length" "max_tokens" "N" Form::Count(1) => (gen_length),
+        in_checkpoint: |card| card.defaults.gen_length.is_some();
+    /// Tokens per block; divides the length
+    "block-length" "denoise.block_length" "N" Form::Count(1) => (block_length),
+        in_checkpoint: |card| card.defaults.block_length.is_some();
+    /// Denoising steps over all blocks
+    "steps" "denoise.steps" "N" Form::Count(1) => [steps, |options, value| {
+        options.steps = value.size();
+        Ok(())
+    }], in_checkpoint: |card| card.defaults.steps.is_some();
+    /// Steps per token of the answer, above 0 and at most 1, in place of --steps
+    "step-ratio" "denoise.step_ratio" "R" Form::Number => (step_ratio), excludes: &["steps"];
+    /// Denoising steps of each block, in place of --steps
+    "steps-per-block" "denoise.steps_per_block" "N" Form::Count(1) => (steps_per_block),
+        excludes: &["steps", "step-ratio"];
+    /// How many tokens each step commits
+    "schedule" "denoise.schedule" "SCHEDULE" Form::OneOf(Schedule::choices) => (schedule);
+    /// Bend of --schedule shift: below 1 many tokens early, above 1 many late
+    "schedule-shift" "denoise.schedule_shift" "S" Form::Number => [shift, set_shift];
+    /// How masked positions are ranked for committing
+    "remasking" "denoise.remasking" "REMASKING" Form::OneOf(Remasking::choices) => (remasking);
+    /// Draw the positions to commit by softmax(confidence / T) instead of ranking them
+    "alg-temp" "denoise.alg_temp" "T" Form::Number => (alg_temp), default: Some("0");
+    /// How many candidates a step commits; all but `fixed` go on until nothing is masked
+    "policy" "denoise.policy" "POLICY" Form::Written(policy) => (policy), default: Some("fixed");
+    /// Most forwards that an answer may take; a guided step takes two
+    "max-forwards" "denoise.max_forwards" "N" Form::Count(0) => (max_forwards);
+    /// Finish as soon as an end token is committed and nothing before it is masked
+    "stop-at-end" "denoise.stop_at_end" "" Form::Switch => (stop_at_end);
+    /// Temperature of the candidates; 0 is greedy
+    "temperature" "temperature" "T" Form::Number => (temperature),
+        in_checkpoint: |card| card.defaults.temperature.is_some();
+    /// Only the most probable ids up to this mass are candidates (lavida-dream)
+    "top-p" "top_p" "P" Form::Number => (top_p);
+    /// Only the K most probable ids are candidates (lavida-dream)
+    "top-k" "denoise.top_k" "K" Form::Count(1) => (top_k),
+        in_checkpoint: |card| card.defaults.top_k.is_some() && card.usual.top_k.is_some();
+    /// Classifier-free guidance; 0 is off
+    "cfg-scale" "denoise.cfg_scale" "S" Form::Number => (cfg_scale), default: Some("0");
+    /// End the answer before this text; repeatable, replaces the model's own
+    "stop" "stop" "STR" Form::Texts { delimiter: None } => (stop),
+        in_checkpoint: |card| card.defaults.stop.is_some();
+    /// Text that follows the answer and is visible to it
+    "generation-suffix" "suffix" "STR" Form::Text => (generation_suffix);
+    /// Seed of every random choice
+    "seed" "seed" "N" Form::Count(0) => (seed), default: Some("0");
+    /// How the prompt asks for reasoning
+    "think" "think" "THINK" Form::OneOf(ThinkMode::choices) => (think), default: Some("none");
 };
 
-/// The settings of denoising.
-pub(crate) const ROWS: &[Setting] = &[
-    Setting {
-        name: "preset",
-        key: "preset",
-        help: "The settings of a published run; what else is said wins over it",
-        value_name: "PRESET",
-        form: Form::OneOf(preset::choices),
-        ..ROW
-    },
-    Setting {
-        name: "gen-length",
-        key: "max_tokens",
-        help: "Length of the answer canvas, in tokens",
-        value_name: "N",
-        form: Form::Count(1),
-        in_checkpoint: |card| card.defaults.gen_length.is_some(),
-        get: |options| options.gen_length.into(),
-        set: |options, value| put(&mut options.gen_length, value.size()),
-        ..ROW
-    },
-    Setting {
-        name: "block-length",
-        key: "denoise.block_length",
-        help: "Tokens per block; divides the length",
-        value_name: "N",
-        form: Form::Count(1),
-        in_checkpoint: |card| card.defaults.block_length.is_some(),
-        get: |options| options.block_length.into(),
-        set: |options, value| put(&mut options.block_length, value.size()),
-        ..ROW
-    },
-    Setting {
-        name: "steps",
-        key: "denoise.steps",
-        help: "Denoising steps over all blocks",
-        value_name: "N",
-        form: Form::Count(1),
-        in_checkpoint: |card| card.defaults.steps.is_some(),
-        get: |options| {
-            let by_block = options.step_ratio.is_some() || options.steps_per_block.is_some();
-            (!by_block).then_some(options.steps).into()
-        },
-        set: |options, value| put(&mut options.steps, value.size()),
-        ..ROW
-    },
-    Setting {
-        name: "step-ratio",
-        key: "denoise.step_ratio",
-        help: "Steps per token of the answer, above 0 and at most 1, in place of --steps",
-        value_name: "R",
-        form: Form::Number,
-        excludes: &["steps"],
-        get: |options| options.step_ratio.into(),
-        set: |options, value| put(&mut options.step_ratio, Some(value.number())),
-        ..ROW
-    },
-    Setting {
-        name: "steps-per-block",
-        key: "denoise.steps_per_block",
-        help: "Denoising steps of each block, in place of --steps",
-        value_name: "N",
-        form: Form::Count(1),
-        excludes: &["steps", "step-ratio"],
-        get: |options| options.steps_per_block.into(),
-        set: |options, value| put(&mut options.steps_per_block, Some(value.size())),
-        ..ROW
-    },
-    Setting {
-        name: "schedule",
-        key: "denoise.schedule",
-        help: "How many tokens each step commits",
-        value_name: "SCHEDULE",
-        form: Form::OneOf(|| choices(SCHEDULES)),
-        get: |options| options.schedule.name().into(),
-        set: |options, value| {
-            let schedule = value_of(SCHEDULES, value);
-            put(&mut options.schedule, schedule.unwrap_or_default())
-        },
-        ..ROW
-    },
-    Setting {
-        name: "schedule-shift",
-        key: "denoise.schedule_shift",
-        help: "Bend of --schedule shift: below 1 many tokens early, above 1 many late",
-        value_name: "S",
-        form: Form::Number,
-        get: |options| match options.schedule {
-            Schedule::Shift(shift) => shift.into(),
-            _ => Value::None,
-        },
-        set: |options, value| match &mut options.schedule {
-            Schedule::Shift(shift) => put(shift, value.number()),
-            _ => Err(Error::request(
-                "schedule-shift",
-                "bends one schedule; add --schedule shift",
-            )),
-        },
-        ..ROW
-    },
-    Setting {
-        name: "remasking",
-        key: "denoise.remasking",
-        help: "How masked positions are ranked for committing",
-        value_name: "REMASKING",
-        form: Form::OneOf(|| choices(REMASKINGS)),
-        get: |options| name_of(REMASKINGS, &options.remasking),
-        set: |options, value| {
-            let remasking = value_of(REMASKINGS, value);
-            put(&mut options.remasking, remasking.unwrap_or_default())
-        },
-        ..ROW
-    },
-    Setting {
-        name: "alg-temp",
-        key: "denoise.alg_temp",
-        help: "Draw the positions to commit by softmax(confidence / T) instead of ranking them",
-        value_name: "T",
-        form: Form::Number,
-        default: Some("0"),
-        get: |options| options.alg_temp.into(),
-        set: |options, value| put(&mut options.alg_temp, value.number()),
-        ..ROW
-    },
-    Setting {
-        name: "policy",
-        key: "denoise.policy",
-        help: "How many candidates a step commits; all but `fixed` go on until nothing is masked",
-        value_name: "POLICY",
-        form: Form::Written(|text| match text.parse::<Policy>() {
-            Ok(policy) => Ok(policy.to_string()),
-            Err(Error::Request { reason, .. }) => Err(reason),
-            Err(error) => Err(error.to_string()),
-        }),
-        default: Some("fixed"),
-        get: |options| options.policy.to_string().into(),
-        set: |options, value| put(&mut options.policy, value.text().parse()?),
-        ..ROW
-    },
-    Setting {
-        name: "max-forwards",
-        key: "denoise.max_forwards",
-        help: "Most forwards that an answer may take; a guided step takes two",
-        value_name: "N",
-        form: Form::Count(0),
-        get: |options| options.max_forwards.into(),
-        set: |options, value| put(&mut options.max_forwards, Some(value.size())),
-        ..ROW
-    },
-    Setting {
-        name: "stop-at-end",
-        key: "denoise.stop_at_end",
-        help: "Finish as soon as an end token is committed and nothing before it is masked",
-        form: Form::Switch,
-        get: |options| options.stop_at_end.into(),
-        set: |options, value| put(&mut options.stop_at_end, value.is_on()),
-        ..ROW
-    },
-    Setting {
-        name: "temperature",
-        key: "temperature",
-        help: "Temperature of the candidates; 0 is greedy",
-        value_name: "T",
-        form: Form::Number,
-        in_checkpoint: |card| card.defaults.temperature.is_some(),
-        get: |options| options.temperature.into(),
-        set: |options, value| put(&mut options.temperature, value.number()),
-        ..ROW
-    },
-    Setting {
-        name: "top-p",
-        key: "top_p",
-        help: "Only the most probable ids up to this mass are candidates (lavida-dream)",
-        value_name: "P",
-        form: Form::Number,
-        get: |options| options.top_p.into(),
-        set: |options, value| put(&mut options.top_p, Some(value.number())),
-        ..ROW
-    },
-    Setting {
-        name: "top-k",
-        key: "denoise.top_k",
-        help: "Only the K most probable ids are candidates (lavida-dream)",
-        value_name: "K",
-        form: Form::Count(1),
-        in_checkpoint: |card| card.defaults.top_k.is_some() && card.usual.top_k.is_some(),
-        get: |options| options.top_k.into(),
-        set: |options, value| put(&mut options.top_k, Some(value.size())),
-        ..ROW
-    },
-    Setting {
-        name: "cfg-scale",
-        key: "denoise.cfg_scale",
-        help: "Classifier-free guidance; 0 is off",
-        value_name: "S",
-        form: Form::Number,
-        default: Some("0"),
-        get: |options| options.cfg_scale.into(),
-        set: |options, value| put(&mut options.cfg_scale, value.number()),
-        ..ROW
-    },
-    Setting {
-        name: "stop",
-        key: "stop",
-        help: "End the answer before this text; repeatable, replaces the model's own",
-        value_name: "STR",
-        form: Form::Texts { delimiter: None },
-        in_checkpoint: |card| card.defaults.stop.is_some(),
-        get: |options| options.stop.as_slice().into(),
-        set: |options, value| put(&mut options.stop, value.texts().to_vec()),
-        ..ROW
-    },
-    Setting {
-        name: "generation-suffix",
-        key: "suffix",
-        help: "Text that follows the answer and is visible to it",
-        value_name: "STR",
-        form: Form::Text,
-        get: |options| options.generation_suffix.as_deref().into(),
-        set: |options, value| put(&mut options.generation_suffix, Some(value.text().into())),
-        ..ROW
-    },
-    Setting {
-        name: "seed",
-        key: "seed",
-        help: "Seed of every random choice",
-        value_name: "N",
-        form: Form::Count(0),
-        default: Some("0"),
-        get: |options| options.seed.into(),
-        set: |options, value| put(&mut options.seed, value.count()),
-        ..ROW
-    },
-    Setting {
-        name: "think",
-        key: "think",
-        help: "How the prompt asks for reasoning",
-        value_name: "THINK",
-        form: Form::OneOf(|| choices(THINK_MODES)),
-        default: Some("none"),
-        get: |options| name_of(THINK_MODES, &options.think),
-        set: |options, value| {
-            let think = value_of(THINK_MODES, value);
-            put(&mut options.think, think.unwrap_or_default())
-        },
-        ..ROW
-    },
-];
+/// The steps, where nothing else says how many there are.
+fn steps(options: &Options) -> Value {
+    let by_block = options.step_ratio.is_some() || options.steps_per_block.is_some();
+    (!by_block).then_some(options.steps).value()
+}
 
-const SCHEDULES: &[Named<Schedule>] = &[
-    named(
-        Schedule::Linear,
-        "linear",
-        "The same number at every step, the remainder first",
-    ),
-    named(
-        Schedule::Even,
-        "even",
-        "The same number at every step, the remainder spread",
-    ),
-    named(
-        Schedule::Shift(DEFAULT_SHIFT),
-        "shift",
-        "Bent by --schedule-shift",
-    ),
-    named(Schedule::Cosine, "cosine", "Most tokens in the middle"),
-    named(
-        Schedule::LogitNormal,
-        "logit-normal",
-        "Most tokens in the middle, more sharply",
-    ),
-    named(
-        Schedule::Timesteps,
-        "timesteps",
-        "Dream's shares of what is left",
-    ),
-];
+fn shift(options: &Options) -> Value {
+    match options.schedule {
+        Schedule::Shift(shift) => shift.into(),
+        _ => Value::None,
+    }
+}
 
-const REMASKINGS: &[Named<Remasking>] = &[
-    Named(
-        Remasking::LowConfidence,
-        Possible {
-            name: "low-confidence",
-            help: "The most probable candidates first",
-            alias: "maskgit-plus",
-        },
-    ),
-    named(Remasking::Random, "random", "A uniform draw per position"),
-    named(
-        Remasking::Entropy,
-        "entropy",
-        "The distributions of lowest entropy first",
-    ),
-    Named(
-        Remasking::Margin,
-        Possible {
-            name: "margin",
-            help: "The largest gap between the two most probable ids first",
-            alias: "topk-margin",
-        },
-    ),
-    named(
-        Remasking::Origin,
-        "origin",
-        "Every position by chance, as many as the timesteps ask for",
-    ),
-];
+fn set_shift(options: &mut Options, value: &Value) -> Result<()> {
+    let Schedule::Shift(shift) = &mut options.schedule else {
+        let reason = "bends one schedule; add --schedule shift";
+        return Err(Error::request("schedule-shift", reason));
+    };
+    *shift = value.number();
+    Ok(())
+}
 
-const THINK_MODES: &[Named<ThinkMode>] = &[
-    named(ThinkMode::Unset, "none", "Say nothing about it"),
-    named(ThinkMode::Think, "think", "Ask for reasoning"),
-    named(ThinkMode::NoThink, "no-think", "Ask for a direct answer"),
-];
+/// A policy as it is usually written, or why it is none.
+fn policy(text: &str) -> std::result::Result<String, String> {
+    match text.parse::<Policy>() {
+        Ok(policy) => Ok(policy.to_string()),
+        Err(Error::Request { reason, .. }) => Err(reason),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+names! { Schedule;
+    /// The same number at every step, the remainder first
+    Self::Linear => Self::Linear, "linear";
+    /// The same number at every step, the remainder spread
+    Self::Even => Self::Even, "even";
+    /// Bent by --schedule-shift
+    Self::Shift(_) => Self::Shift(DEFAULT_SHIFT), "shift";
+    /// Most tokens in the middle
+    Self::Cosine => Self::Cosine, "cosine";
+    /// Most tokens in the middle, more sharply
+    Self::LogitNormal => Self::LogitNormal, "logit-normal";
+    /// Dream's shares of what is left
+    Self::Timesteps => Self::Timesteps, "timesteps";
+}
+
+names! { Remasking;
+    /// The most probable candidates first
+    Self::LowConfidence => Self::LowConfidence, "low-confidence" or "maskgit-plus";
+    /// A uniform draw per position
+    Self::Random => Self::Random, "random";
+    /// The distributions of lowest entropy first
+    Self::Entropy => Self::Entropy, "entropy";
+    /// The largest gap between the two most probable ids first
+    Self::Margin => Self::Margin, "margin" or "topk-margin";
+    /// Every position by chance, as many as the timesteps ask for
+    Self::Origin => Self::Origin, "origin";
+}
+
+names! { ThinkMode;
+    /// Say nothing about it
+    Self::Unset => Self::Unset, "none";
+    /// Ask for reasoning
+    Self::Think => Self::Think, "think";
+    /// Ask for a direct answer
+    Self::NoThink => Self::NoThink, "no-think";
+}

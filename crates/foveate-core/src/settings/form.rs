@@ -65,46 +65,26 @@ impl Value {
     }
 }
 
-impl From<bool> for Value {
-    fn from(on: bool) -> Self {
-        Self::Switch(on)
-    }
+/// `kind => how a value of it is made`.
+macro_rules! made_from {
+    ($($kind:ty => $made:expr;)+) => {
+        $(impl From<$kind> for Value {
+            fn from(value: $kind) -> Self {
+                let made: fn($kind) -> Self = $made;
+                made(value)
+            }
+        })+
+    };
 }
 
-impl From<u64> for Value {
-    fn from(count: u64) -> Self {
-        Self::Count(count)
-    }
-}
-
-impl From<usize> for Value {
-    fn from(count: usize) -> Self {
-        Self::Count(count as u64)
-    }
-}
-
-impl From<f64> for Value {
-    fn from(number: f64) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<&[String]> for Value {
-    fn from(texts: &[String]) -> Self {
-        Self::Texts(texts.to_vec())
-    }
+made_from! {
+    bool => Self::Switch;
+    u64 => Self::Count;
+    usize => |count| Self::Count(count as u64);
+    f64 => Self::Number;
+    String => Self::Text;
+    &str => |text| Self::Text(text.to_owned());
+    Vec<String> => Self::Texts;
 }
 
 impl<T: Into<Value>> From<Option<T>> for Value {

@@ -3,6 +3,7 @@
 mod answer;
 mod denoise;
 mod explain;
+mod field;
 mod form;
 mod json;
 mod preset;
@@ -13,10 +14,11 @@ use std::collections::BTreeMap;
 
 pub use denoise::{Options, Recorded};
 pub use explain::Explained;
+pub(crate) use field::{Field, access, names, rows};
 pub use form::{Form, Possible, Value};
 pub use preset::{PRESETS, Preset};
+pub(crate) use setting::strategies;
 pub use setting::{Group, Setting, settings};
-pub(crate) use setting::{Named, choices, name_of, named, put, strategies, value_of};
 
 use crate::error::{Error, Result};
 

@@ -13,8 +13,8 @@ pub struct Preset {
     pub family: &'static str,
     /// What was run, and where it was published.
     pub help: &'static str,
-    /// What it says, by the names of settings.
-    pub rows: &'static [(&'static str, &'static str)],
+    /// What it says: `gen-length=32 policy=factor=1`, by the names of settings.
+    pub says: &'static str,
 }
 
 impl Preset {
@@ -24,10 +24,16 @@ impl Preset {
         known.ok_or_else(|| Error::request("preset", format!("no preset is named {name}")))
     }
 
-    /// What it says.
+    /// What it says, setting by setting.
+    pub fn rows(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let words = self.says.split_whitespace();
+        words.filter_map(|word| word.split_once('='))
+    }
+
+    /// What it says, as settings.
     pub fn settings(&self) -> Result<Settings> {
         let mut settings = Settings::default();
-        for (name, text) in self.rows {
+        for (name, text) in self.rows() {
             settings.set(name, text, Origin::Preset)?;
         }
         Ok(settings)
@@ -73,256 +79,114 @@ pub const PRESETS: &[Preset] = &[
         name: "lladav-demo",
         family: LLADA_V,
         help: "LLaDA-V, the demo of its repository",
-        rows: &[
-            ("gen-length", "128"),
-            ("block-length", "128"),
-            ("steps", "128"),
-            ("schedule", "linear"),
-            ("remasking", "low-confidence"),
-            ("temperature", "0"),
-            ("prune", "none"),
-            ("cache", "dllm-cache"),
-            ("cache-refresh", "25"),
-            ("cache-response-refresh", "7"),
-            ("cache-share", "0.25"),
-            ("policy", "fixed"),
-        ],
+        says: "gen-length=128 block-length=128 steps=128 schedule=linear \
+               remasking=low-confidence temperature=0 prune=none cache=dllm-cache \
+               cache-refresh=25 cache-response-refresh=7 cache-share=0.25 policy=fixed",
     },
     Preset {
         name: "lladav-vqa",
         family: LLADA_V,
         help: "LLaDA-V, lmms-eval tasks with short answers",
-        rows: &[
-            ("gen-length", "2"),
-            ("block-length", "2"),
-            ("steps", "2"),
-            ("think", "no-think"),
-            ("schedule", "linear"),
-            ("remasking", "low-confidence"),
-            ("temperature", "0"),
-            ("prune", "none"),
-            ("cache", "none"),
-            ("policy", "fixed"),
-        ],
+        says: "gen-length=2 block-length=2 steps=2 think=no-think schedule=linear \
+               remasking=low-confidence temperature=0 prune=none cache=none policy=fixed",
     },
     Preset {
         name: "lladav-doc",
         family: LLADA_V,
         help: "LLaDA-V, lmms-eval tasks on documents and charts",
-        rows: &[
-            ("gen-length", "32"),
-            ("block-length", "32"),
-            ("steps", "16"),
-            ("think", "no-think"),
-            ("schedule", "linear"),
-            ("remasking", "low-confidence"),
-            ("temperature", "0"),
-            ("prune", "none"),
-            ("cache", "none"),
-            ("policy", "fixed"),
-        ],
+        says: "gen-length=32 block-length=32 steps=16 think=no-think schedule=linear \
+               remasking=low-confidence temperature=0 prune=none cache=none policy=fixed",
     },
     Preset {
         name: "lladav-fast",
         family: LLADA_V,
         help: "LLaDA-V with Fast-dLLM's prefix cache and its adaptive threshold",
-        rows: &[
-            ("gen-length", "64"),
-            ("block-length", "64"),
-            ("steps", "32"),
-            ("think", "think"),
-            ("schedule", "linear"),
-            ("remasking", "low-confidence"),
-            ("temperature", "0"),
-            ("prune", "none"),
-            ("cache", "fast-dllm"),
-            ("cache-refresh", "32"),
-            ("policy", "factor=1"),
-        ],
+        says: "gen-length=64 block-length=64 steps=32 think=think schedule=linear \
+               remasking=low-confidence temperature=0 prune=none cache=fast-dllm \
+               cache-refresh=32 policy=factor=1",
     },
     Preset {
         name: "redvtp-lladav",
         family: LLADA_V,
         help: "RedVTP on LLaDA-V, documents",
-        rows: &[
-            ("gen-length", "32"),
-            ("block-length", "32"),
-            ("steps", "16"),
-            ("think", "no-think"),
-            ("schedule", "linear"),
-            ("remasking", "low-confidence"),
-            ("temperature", "0"),
-            ("prune", "redvtp"),
-            ("keep", "0.5"),
-            ("cache", "none"),
-            ("policy", "fixed"),
-        ],
+        says: "gen-length=32 block-length=32 steps=16 think=no-think schedule=linear \
+               remasking=low-confidence temperature=0 prune=redvtp keep=0.5 cache=none \
+               policy=fixed",
     },
     Preset {
         name: "redvtp-lladav-vqa",
         family: LLADA_V,
         help: "RedVTP on LLaDA-V, short answers",
-        rows: &[
-            ("gen-length", "2"),
-            ("block-length", "2"),
-            ("steps", "2"),
-            ("think", "no-think"),
-            ("schedule", "linear"),
-            ("remasking", "low-confidence"),
-            ("temperature", "0"),
-            ("prune", "redvtp"),
-            ("keep", "0.5"),
-            ("cache", "none"),
-            ("policy", "fixed"),
-        ],
+        says: "gen-length=2 block-length=2 steps=2 think=no-think schedule=linear \
+               remasking=low-confidence temperature=0 prune=redvtp keep=0.5 cache=none \
+               policy=fixed",
     },
     Preset {
         name: "redvtp-lladav-demo",
         family: LLADA_V,
         help: "RedVTP on LLaDA-V, its demo",
-        rows: &[
-            ("gen-length", "32"),
-            ("block-length", "32"),
-            ("steps", "16"),
-            ("schedule", "linear"),
-            ("remasking", "low-confidence"),
-            ("temperature", "0"),
-            ("prune", "redvtp"),
-            ("keep", "0.5"),
-            ("cache", "none"),
-            ("policy", "fixed"),
-        ],
+        says: "gen-length=32 block-length=32 steps=16 schedule=linear \
+               remasking=low-confidence temperature=0 prune=redvtp keep=0.5 cache=none \
+               policy=fixed",
     },
     Preset {
         name: "lavida-full",
         family: LAVIDA,
         help: "LaViDa, one token a step, as its evaluation does unless told otherwise",
-        rows: &[
-            ("gen-length", "128"),
-            ("block-length", "128"),
-            ("steps", "128"),
-            ("schedule", "linear"),
-            ("remasking", "low-confidence"),
-            ("temperature", "0"),
-            ("prune", "none"),
-            ("cache", "none"),
-            ("policy", "fixed"),
-        ],
+        says: "gen-length=128 block-length=128 steps=128 schedule=linear \
+               remasking=low-confidence temperature=0 prune=none cache=none policy=fixed",
     },
     Preset {
         name: "lavida-coco",
         family: LAVIDA,
         help: "LaViDa, run_coco.sh",
-        rows: &[
-            ("gen-length", "32"),
-            ("block-length", "32"),
-            ("step-ratio", "0.5"),
-            ("schedule", "shift"),
-            ("schedule-shift", "0.33"),
-            ("remasking", "low-confidence"),
-            ("temperature", "0"),
-            ("prune", "none"),
-            ("cache", "prefix"),
-            ("policy", "fixed"),
-        ],
+        says: "gen-length=32 block-length=32 step-ratio=0.5 schedule=shift \
+               schedule-shift=0.33 remasking=low-confidence temperature=0 prune=none \
+               cache=prefix policy=fixed",
     },
     Preset {
         name: "lavida-fim",
         family: LAVIDA,
         help: "LaViDa-FIM, predict_fim.py; the text to fill is the request's",
-        rows: &[
-            ("gen-length", "256"),
-            ("block-length", "128"),
-            ("steps", "256"),
-            ("schedule", "shift"),
-            ("schedule-shift", "0.3333333333333333"),
-            ("remasking", "low-confidence"),
-            ("temperature", "0"),
-            ("prune", "none"),
-            ("cache", "prefix"),
-            ("policy", "fixed"),
-        ],
+        says: "gen-length=256 block-length=128 steps=256 schedule=shift \
+               schedule-shift=0.3333333333333333 remasking=low-confidence temperature=0 \
+               prune=none cache=prefix policy=fixed",
     },
     Preset {
         name: "lavida-reason",
         family: LAVIDA,
         help: "LaViDa-Reason, its evaluation on mathematics",
-        rows: &[
-            ("gen-length", "1024"),
-            ("block-length", "2"),
-            ("steps", "1024"),
-            ("schedule", "linear"),
-            ("remasking", "low-confidence"),
-            ("temperature", "0"),
-            ("prune", "none"),
-            ("cache", "none"),
-            ("policy", "fixed"),
-        ],
+        says: "gen-length=1024 block-length=2 steps=1024 schedule=linear \
+               remasking=low-confidence temperature=0 prune=none cache=none policy=fixed",
     },
     Preset {
         name: "redvtp-lavida",
         family: LAVIDA,
         help: "RedVTP on LaViDa as its paper means it, documents",
-        rows: &[
-            ("gen-length", "32"),
-            ("block-length", "32"),
-            ("steps", "16"),
-            ("schedule", "linear"),
-            ("remasking", "low-confidence"),
-            ("temperature", "0"),
-            ("prune", "redvtp"),
-            ("keep", "0.5"),
-            ("cache", "none"),
-            ("policy", "fixed"),
-        ],
+        says: "gen-length=32 block-length=32 steps=16 schedule=linear \
+               remasking=low-confidence temperature=0 prune=redvtp keep=0.5 cache=none \
+               policy=fixed",
     },
     Preset {
         name: "redvtp-lavida-vqa",
         family: LAVIDA,
         help: "RedVTP on LaViDa as its paper means it, short answers",
-        rows: &[
-            ("gen-length", "2"),
-            ("block-length", "2"),
-            ("steps", "2"),
-            ("schedule", "linear"),
-            ("remasking", "low-confidence"),
-            ("temperature", "0"),
-            ("prune", "redvtp"),
-            ("keep", "0.5"),
-            ("cache", "none"),
-            ("policy", "fixed"),
-        ],
+        says: "gen-length=2 block-length=2 steps=2 schedule=linear remasking=low-confidence \
+               temperature=0 prune=redvtp keep=0.5 cache=none policy=fixed",
     },
     Preset {
         name: "dream-eval",
         family: DREAM,
         help: "LaViDa-Dream, its evaluation with Dream's own times",
-        rows: &[
-            ("gen-length", "32"),
-            ("steps", "32"),
-            ("schedule", "timesteps"),
-            ("remasking", "margin"),
-            ("temperature", "0"),
-            ("prune", "none"),
-            ("cache", "prefix"),
-            ("policy", "fixed"),
-        ],
+        says: "gen-length=32 steps=32 schedule=timesteps remasking=margin temperature=0 \
+               prune=none cache=prefix policy=fixed",
     },
     Preset {
         name: "dream-fast",
         family: DREAM,
         help: "LaViDa-Dream, run_coco_dream.sh",
-        rows: &[
-            ("gen-length", "32"),
-            ("step-ratio", "0.5"),
-            ("schedule", "shift"),
-            ("schedule-shift", "0.33"),
-            ("remasking", "margin"),
-            ("temperature", "0"),
-            ("prune", "none"),
-            ("cache", "prefix"),
-            ("policy", "fixed"),
-        ],
+        says: "gen-length=32 step-ratio=0.5 schedule=shift schedule-shift=0.33 \
+               remasking=margin temperature=0 prune=none cache=prefix policy=fixed",
     },
 ];
 
@@ -336,7 +200,7 @@ mod tests {
             let settings = preset.settings().expect(preset.name);
             assert_eq!(
                 settings.iter().count(),
-                preset.rows.len(),
+                preset.says.split_whitespace().count(),
                 "{}",
                 preset.name
             );

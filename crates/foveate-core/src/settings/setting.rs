@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::form::{Form, Possible, Value};
+use super::form::{Form, Value};
 use super::{answer, denoise};
 use crate::error::{Error, Result};
 use crate::models::ModelCard;
@@ -118,42 +118,6 @@ pub fn settings() -> impl Iterator<Item = &'static Setting> {
         .flatten()
 }
 
-/// A value with its name.
-#[derive(Debug)]
-pub(crate) struct Named<T: 'static>(pub(crate) T, pub(crate) Possible);
-
-/// A value that is written as `name`.
-pub(crate) const fn named<T>(value: T, name: &'static str, help: &'static str) -> Named<T> {
-    let alias = "";
-    Named(value, Possible { name, help, alias })
-}
-
-/// The names of a list.
-pub(crate) fn choices<T>(list: &[Named<T>]) -> Vec<Possible> {
-    list.iter().map(|Named(_, choice)| *choice).collect()
-}
-
-/// The name of a value.
-pub(crate) fn name_of<T: PartialEq>(list: &[Named<T>], value: &T) -> Value {
-    let known = list.iter().find(|Named(other, _)| other == value);
-    known.map(|Named(_, choice)| choice.name).into()
-}
-
-/// The value of a name; none for a name that is not in the list.
-pub(crate) fn value_of<T: Copy>(list: &[Named<T>], name: &Value) -> Option<T> {
-    let known = list
-        .iter()
-        .find(|Named(_, choice)| choice.name == name.text());
-    known.map(|Named(value, _)| *value)
-}
-
-/// Puts `value` in its place.
-#[expect(clippy::unnecessary_wraps, reason = "other rows can refuse a value")]
-pub(crate) fn put<T>(place: &mut T, value: T) -> Result<()> {
-    *place = value;
-    Ok(())
-}
-
 /// A closed list of strategies: an enum whose variants each stand for the row in their own file.
 macro_rules! strategies {
     (
@@ -203,6 +167,17 @@ macro_rules! strategies {
                     alias: "",
                 };
                 $list.into_iter().map(choice).collect()
+            }
+        }
+
+        impl crate::settings::Field for $name {
+            fn value(&self) -> crate::settings::Value {
+                self.name().into()
+            }
+
+            fn read(value: &crate::settings::Value) -> crate::error::Result<Self> {
+                let unknown = || crate::error::Error::request("settings", "no such strategy");
+                Self::named(value.text()).ok_or_else(unknown)
             }
         }
 
